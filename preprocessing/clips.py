@@ -1,0 +1,85 @@
+"""`Clip`: one annotated recording, the noun that every stage shares."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from preprocessing.errors import DatasetError
+from preprocessing.video import FrameSource
+
+_ID = re.compile(r"[\w.()+^-]+(/[\w.()+^ -]+)+")
+MIN_FRAMES = 3
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One clip of one subject and what its data set says about it.
+
+    Frame numbers are 0-based, inclusive positions into ``frames`` (not file numbers): the clip is
+    ``frames[onset] ... frames[offset]``.
+
+    Attributes:
+        clip_id: unique over all data sets, ``<dataset>/<subject>/<clip>``; also the folder below ``clips/``.
+        subject: ``<dataset>/<subject>``, the group of leave-one-subject-out.
+        frames: where the pixels come from; nothing is decoded until someone iterates.
+        onset: first frame of the expression.
+        apex: frame of strongest expression, or None where it was not annotated. Never a guess in disguise.
+        offset: last frame, or None for "as far as the source decodes" (unannotated videos).
+        fps: frames per second, or None where unknown.
+        emotion: the data set's own word, lower case, or None where there is no label.
+        action_units: the data set's own words, e.g. ``("L4", "12")``.
+
+    Raises:
+        DatasetError: for a malformed id or frame numbers out of order.
+    """
+
+    clip_id: str
+    subject: str
+    frames: FrameSource
+    onset: int = 0
+    apex: int | None = None
+    offset: int | None = None
+    fps: float | None = None
+    emotion: str | None = None
+    action_units: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not _ID.fullmatch(self.clip_id) or ".." in self.clip_id.split("/"):
+            raise DatasetError(f"clip id {self.clip_id!r} is not of the form dataset/subject/clip")
+        if not self.clip_id.startswith(self.subject + "/"):
+            raise DatasetError(f"{self.clip_id}: subject {self.subject!r} is not the beginning of the clip id")
+        if self.onset < 0:
+            raise DatasetError(f"{self.clip_id}: onset {self.onset} is before the first frame (0)")
+        if self.offset is not None and self.offset < self.onset:
+            raise DatasetError(f"{self.clip_id}: offset {self.offset} is before onset {self.onset}")
+        if self.apex is not None and not self.onset <= self.apex <= (self.offset or self.apex):
+            raise DatasetError(
+                f"{self.clip_id}: apex {self.apex} is outside onset {self.onset} .. offset {self.offset}"
+            )
+
+    @property
+    def dataset(self) -> str:
+        """First part of the id."""
+        return self.clip_id.split("/", 1)[0]
+
+    @property
+    def n_frames(self) -> int | None:
+        """Number of frames onset..offset inclusive, or None while the offset is open."""
+        return None if self.offset is None else self.offset - self.onset + 1
+
+
+def check_unique(clips: list[Clip]) -> list[Clip]:
+    """Return ``clips`` unchanged, or raise `DatasetError` naming ids that occur twice (case-insensitively).
+
+    Ids are folder names, and two that differ in case only are one folder on macOS and Windows.
+    """
+    seen: dict[str, str] = {}
+    twice = []
+    for clip in clips:
+        other = seen.setdefault(clip.clip_id.lower(), clip.clip_id)
+        if other is not clip.clip_id:
+            twice.append(clip.clip_id)
+    if twice:
+        raise DatasetError(f"{len(twice)} clip ids occur more than once, for example {twice[0]}")
+    return clips

@@ -1,0 +1,29 @@
+"""The exception tree of the toolkit: who is at fault decides the class.
+
+Bad arguments are plain ``ValueError`` / ``TypeError``. Everything below is about data or the machine, carries
+one sentence for a person (what, where, got, wanted, what to do) and reaches the terminal without a traceback.
+"""
+
+
+class ToolkitError(Exception):
+    """Base of every error that the command line prints as one sentence."""
+
+
+class DatasetError(ToolkitError):
+    """A data set, its root or its annotation table is not usable as given."""
+
+
+class ClipRejectedError(ToolkitError):
+    """One clip cannot be used; it becomes a manifest row with this reason, and the others go on.
+
+    ``code`` is a short stable word for counting (``no_face``, ``broken_frame``, ``too_short``, ...).
+    """
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+class EnvironmentProblemError(ToolkitError):
+    """Something about this machine or installation is missing; the message names the cure."""
