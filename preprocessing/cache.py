@@ -70,11 +70,11 @@ class ClipFolder:
 
     def entry(self, stage: str) -> Entry | None:
         """What ``stage`` recorded, or None."""
-        raw = self.record()["stages"].get(stage)
         try:
-            return None if raw is None else Entry(**raw)
-        except TypeError:
+            entry = Entry(**self.record()["stages"].get(stage))
+        except TypeError:  # none, or not of this form
             return None
+        return entry if isinstance(entry.files, dict) and isinstance(entry.result, dict) else None
 
     def fresh(self, stage: str, key: str) -> bool:
         """Whether ``stage`` is done under ``key`` and its files are all there at their recorded sizes."""
@@ -83,12 +83,18 @@ class ClipFolder:
             return False
         return all(_size(self.folder / name) == size for name, size in entry.files.items())
 
+    def clear(self) -> None:
+        """Remove every file, the record first, so that nothing counts as done at any moment."""
+        for path in [self.folder / RECORD, *self.folder.iterdir()]:
+            if path.is_file():
+                path.unlink()
+
     @contextmanager
     def writing(self, stage: str, entry: Entry, **about: Any) -> Iterator[Path]:
         """Yield an empty scratch folder; when the block succeeds, its files become the stage's artefacts.
 
-        The stage's old entry leaves the record before any file is replaced and the new one enters after all are, so
-        that an interruption at any moment leaves the stage undone, never half new. Fill ``entry.result`` inside the
+        The stage's old entry loses its key before any file is replaced and the new one enters after all are, so that
+        an interruption at any moment leaves the stage undone, never half new. Fill ``entry.result`` inside the
         block. ``about`` (clip facts, library versions) is merged into the record's top level.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -97,22 +103,25 @@ class ClipFolder:
         scratch.mkdir()
         try:
             yield scratch
-            record = self.record()
-            old = record["stages"].pop(stage, None)
-            if old is not None:
-                self._write_record(record)
-                for name in old.get("files", {}):
-                    (self.folder / name).unlink(missing_ok=True)
-            for path in sorted(scratch.iterdir()):
-                entry.files[path.name] = path.stat().st_size
-                path.replace(self.folder / path.name)
+            entry.files.update((path.name, path.stat().st_size) for path in sorted(scratch.iterdir()))
+            record, old = self.record(), self.entry(stage)
+            gone = {} if old is None else old.files
+            # under no key the stage is undone; its files stay known, so that whoever goes on can remove them
+            record["stages"][stage] = dataclasses.asdict(Entry("", {}, gone | entry.files))
+            self._write_record(record, scratch)
+            for name in gone:
+                (self.folder / name).unlink(missing_ok=True)
+            for name in entry.files:
+                (scratch / name).replace(self.folder / name)
             record["stages"][stage] = dataclasses.asdict(entry)
-            self._write_record({**record, **about})
+            self._write_record({**record, **about}, scratch)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
-    def _write_record(self, record: Mapping[str, Any]) -> None:
-        write_text(self.folder / RECORD, json.dumps(record, indent=1, sort_keys=True, allow_nan=False) + "\n")
+    def _write_record(self, record: Mapping[str, Any], scratch: Path) -> None:
+        text = json.dumps(record, indent=1, sort_keys=True, allow_nan=False) + "\n"
+        (scratch / RECORD).write_text(text, encoding="utf-8", newline="")
+        (scratch / RECORD).replace(self.folder / RECORD)
 
 
 class FrameWriter:
@@ -144,10 +153,11 @@ class FrameWriter:
     def __enter__(self) -> FrameWriter:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._file.seek(0)
-        self._header()
-        self._file.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        with self._file:
+            if kind is None:
+                self._file.seek(0)
+                self._header()
 
 
 class FrameReader:
@@ -157,8 +167,10 @@ class FrameReader:
         self.path = path
         with path.open("rb") as file:
             np.lib.format.read_magic(file)
-            shape, _, self.dtype = np.lib.format.read_array_header_1_0(file)
+            shape, by_columns, self.dtype = np.lib.format.read_array_header_1_0(file)
             self._start = file.tell()
+        if by_columns or not shape:
+            raise ValueError(f"{path} is no stack of frames one after the other (shape {shape})")
         self.shape: tuple[int, ...] = shape
 
     def __len__(self) -> int:

@@ -53,7 +53,8 @@ class Clip:
             raise DatasetError(f"{self.clip_id}: onset {self.onset} is before the first frame (0)")
         if self.offset is not None and self.offset < self.onset:
             raise DatasetError(f"{self.clip_id}: offset {self.offset} is before onset {self.onset}")
-        if self.apex is not None and not self.onset <= self.apex <= (self.offset or self.apex):
+        last = self.apex if self.offset is None else self.offset
+        if self.apex is not None and last is not None and not self.onset <= self.apex <= last:
             raise DatasetError(
                 f"{self.clip_id}: apex {self.apex} is outside onset {self.onset} .. offset {self.offset}"
             )
@@ -70,16 +71,17 @@ class Clip:
 
 
 def check_unique(clips: list[Clip]) -> list[Clip]:
-    """Return ``clips`` unchanged, or raise `DatasetError` naming ids that occur twice (case-insensitively).
+    """Return ``clips`` unchanged, or raise `DatasetError` naming two that share an id (case-insensitively).
 
     Ids are folder names, and two that differ in case only are one folder on macOS and Windows.
     """
-    seen: dict[str, str] = {}
-    twice = []
+    seen: dict[str, Clip] = {}
     for clip in clips:
-        other = seen.setdefault(clip.clip_id.lower(), clip.clip_id)
-        if other is not clip.clip_id:
-            twice.append(clip.clip_id)
-    if twice:
-        raise DatasetError(f"{len(twice)} clip ids occur more than once, for example {twice[0]}")
+        key = clip.clip_id.lower()
+        if key in seen:
+            raise DatasetError(
+                f"two clips would be called {clip.clip_id}: {seen[key].frames.name} and {clip.frames.name}. Letter "
+                "case and characters that cannot stand in an id do not tell them apart; rename one"
+            )
+        seen[key] = clip
     return clips

@@ -4,6 +4,8 @@ Bad arguments are plain ``ValueError`` / ``TypeError``. Everything below is abou
 one sentence for a person (what, where, got, wanted, what to do) and reaches the terminal without a traceback.
 """
 
+from __future__ import annotations
+
 
 class ToolkitError(Exception):
     """Base of every error that the command line prints as one sentence."""
@@ -23,6 +25,9 @@ class ClipRejectedError(ToolkitError):
         super().__init__(reason)
         self.code = code
         self.reason = reason
+
+    def __reduce__(self) -> tuple[type[ClipRejectedError], tuple[str, str]]:
+        return type(self), (self.code, self.reason)  # else it cannot come back from a worker process
 
 
 class EnvironmentProblemError(ToolkitError):

@@ -62,7 +62,8 @@ class ImageSequence:
         """See `FrameSource.read`."""
         shape: tuple[int, ...] | None = None
         for path in self._span(start, stop):
-            image = cv2.imdecode(np.frombuffer(_bytes(path), np.uint8), cv2.IMREAD_COLOR_RGB)
+            data = np.frombuffer(_bytes(path), np.uint8)
+            image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if len(data) else None  # cv2 raises on nothing
             if image is None:
                 raise ClipRejectedError("broken_frame", f"{path.name} cannot be decoded as an image")
             if shape is not None and image.shape != shape:
@@ -166,6 +167,34 @@ class VideoFile:
         return capture
 
 
+@dataclass(frozen=True)
+class Unreadable:
+    """A source that an adapter could not even list; its clip is rejected with this reason instead of vanishing."""
+
+    name: str
+    error: ClipRejectedError
+
+    def read(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
+        """Raise the reason."""
+        raise self.error
+
+    def digest(self, start: int = 0, stop: int | None = None) -> str:
+        """Raise the reason."""
+        raise self.error
+
+    def declared(self) -> int | None:
+        """Unknown."""
+        return None
+
+
+def image_sequence(folder: Path) -> ImageSequence | Unreadable:
+    """The images of ``folder`` in the order of their frame numbers."""
+    try:
+        return ImageSequence(tuple(list_images(folder).values()))
+    except ClipRejectedError as error:
+        return Unreadable(str(folder), error)
+
+
 def frame_number(path: Path) -> int | None:
     """The last run of digits in a file's stem: ``reg_img46`` is 46, ``006_05562`` is 5562, no digits is None."""
     runs = re.findall(r"\d+", path.stem)
@@ -176,10 +205,14 @@ def list_images(folder: Path) -> dict[int, Path]:
     """Images of ``folder`` by frame number, ascending; hidden files and other suffixes are passed over.
 
     Raises:
-        ClipRejectedError: two files carry the same number.
+        ClipRejectedError: the folder cannot be listed, or two files carry the same number.
     """
+    try:
+        paths = sorted(folder.iterdir())
+    except OSError as error:
+        raise ClipRejectedError("missing_frames", f"{folder} cannot be listed: {error.strerror}") from error
     found: dict[int, Path] = {}
-    for path in sorted(folder.iterdir()):
+    for path in paths:
         number = frame_number(path)
         if number is None or path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith("."):
             continue

@@ -1,0 +1,57 @@
+# Everything a user types. Each target sets up what it needs; `make help` lists them.
+
+PYTHON  ?= python3
+DATASET ?= synthetic
+# where the data set lies (needed for all but `synthetic`)
+ROOT    ?=
+# further options of the command, e.g. ARGS="--seeds 5"
+ARGS    ?=
+
+BIN   := .venv/bin
+READY := .venv/.ready
+ROOT_OPTION := $(if $(ROOT),--root "$(ROOT)")
+
+.DEFAULT_GOAL := help
+.PHONY: help setup dataset train inspect bench lint test test-all smoke clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@echo
+	@echo 'variables: DATASET=$(DATASET) ROOT=$(ROOT) ARGS=$(ARGS)   (see also: .venv/bin/mer --help)'
+
+setup: $(READY) ## a virtual environment with everything in it
+
+$(READY): setup.cfg pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed, this is %s: make PYTHON=python3.11 ..." % sys.version.split()[0])'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $(READY)
+
+dataset: $(READY) ## faces, flow and dynamic images of DATASET (below ROOT), resumable
+	$(BIN)/mer dataset $(DATASET) $(ROOT_OPTION) $(ARGS)
+
+train: $(READY) ## leave-one-subject-out AFN on DATASET, with its report
+	$(BIN)/mer train $(DATASET) $(ROOT_OPTION) $(ARGS)
+
+inspect: $(READY) ## contact sheets and the page of DATASET
+	$(BIN)/mer inspect $(DATASET) $(ROOT_OPTION) $(ARGS)
+
+bench: $(READY) ## speed, memory and accuracy against the synthetic truth
+	$(BIN)/mer bench $(ARGS)
+
+lint: $(READY) ## format check, rules and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test: $(READY) ## the tests, under five minutes on two cores
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: $(READY) ## the slow ones too
+	$(BIN)/python -m pytest
+
+smoke: $(READY) ## the whole way from drawing faces to a report, small: about a minute
+	$(BIN)/mer train synthetic --config quick --name smoke
+
+clean: ## remove what was made: data/, cache/, runs/ and the environment
+	rm -rf data cache runs .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,52 @@
+"""Dynamic images: a clip as one signed image, by rank pooling in time order and in order of motion intensity.
+
+Pure functions take and return arrays:
+
+    trdi = pool(frames, harmonic_weights(len(frames)))  # temporal-ranked dynamic image, grey levels
+    order = intensity_order(intensity_curve(flows, mask))
+    midi = pool(frames[order], linear_weights(len(frames)))  # motion-intensity dynamic image
+
+`build_images` does the same from the cache to the cache. The pictures for people are made by
+`dynamic_images.contact_sheet` and `dynamic_images.gallery`; they import matplotlib and are therefore not named here.
+"""
+
+from dynamic_images.build import ImageSettings, build_images, images_key
+from dynamic_images.encoding import INPUT_SCALE, VIEW_RANGE, from_input, from_view, to_input, to_view
+from dynamic_images.motion_intensity import apex_of, frame_intensity, intensity_curve, intensity_order, region_mask
+from dynamic_images.rank_pooling import (
+    apex_centred_order,
+    apex_centred_weights,
+    exact_rank_pooling,
+    grey_level_scale,
+    harmonic_weights,
+    linear_weights,
+    pool,
+)
+from dynamic_images.representations import REPRESENTATIONS, Motion, pooling_order
+
+__all__ = [
+    "INPUT_SCALE",
+    "REPRESENTATIONS",
+    "VIEW_RANGE",
+    "ImageSettings",
+    "Motion",
+    "apex_centred_order",
+    "apex_centred_weights",
+    "apex_of",
+    "build_images",
+    "exact_rank_pooling",
+    "frame_intensity",
+    "from_input",
+    "from_view",
+    "grey_level_scale",
+    "harmonic_weights",
+    "images_key",
+    "intensity_curve",
+    "intensity_order",
+    "linear_weights",
+    "pool",
+    "pooling_order",
+    "region_mask",
+    "to_input",
+    "to_view",
+]

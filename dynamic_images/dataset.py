@@ -1,0 +1,97 @@
+"""All clips of a data set through all offline stages, in parallel, into one manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+from joblib import Parallel, delayed
+
+from dynamic_images.build import ImageSettings, build_images
+from preprocessing.cache import clip_folder, write_manifest
+from preprocessing.clips import Clip
+from preprocessing.errors import ClipRejectedError
+from preprocessing.landmarks import DlibLandmarker, landmark_model
+from preprocessing.optical_flow import FlowSettings, check_optflow
+from preprocessing.pipeline import FaceSettings, describe, process_clip
+
+
+@dataclass(frozen=True)
+class StageSettings:
+    """Settings of the three offline stages."""
+
+    faces: FaceSettings = field(default_factory=FaceSettings)
+    flow: FlowSettings = field(default_factory=FlowSettings)
+    images: ImageSettings = field(default_factory=ImageSettings)
+
+
+def build_dataset(
+    clips: Sequence[Clip],
+    root: Path,
+    settings: StageSettings,
+    jobs: int = 1,
+    on_clip: Callable[[dict[str, Any]], None] | None = None,
+) -> Path:
+    """Bring the artefacts of all clips below ``root`` (``cache/<dataset>``) up to date.
+
+    Stages that are fresh are left alone, so a second call does only what changed, and an interrupted one goes on.
+
+    Args:
+        clips: in the order of the manifest.
+        root: the data set's cache folder; created.
+        settings: of the stages.
+        jobs: processes; any number gives the same bytes.
+        on_clip: told each manifest row as it is finished, in any order.
+
+    Returns:
+        Path of ``manifest.csv``, which is written when every clip has its row.
+    """
+    check_optflow()
+    model = None if settings.faces.landmark_model is None else Path(settings.faces.landmark_model)
+    landmark_model(model)  # missing: say so now, not once per clip
+    rows: dict[str, dict[str, Any]] = {}
+    for row in _rows(clips, root, settings, model, jobs):
+        rows[row["clip_id"]] = row
+        if on_clip:
+            on_clip(row)
+    return write_manifest(root, [rows[clip.clip_id] for clip in clips])
+
+
+def build_clip(clip: Clip, root: Path, settings: StageSettings, landmark_file: Path | None = None) -> dict[str, Any]:
+    """One clip through all stages; its manifest row, whatever became of it."""
+    cv2.setNumThreads(1)  # parallelism is over clips
+    folder = clip_folder(root, clip.clip_id)
+    facts = describe(clip) | {"action_units": "+".join(clip.action_units)}
+    row = {name: facts.pop(name) for name in ("clip_id", "subject", "emotion")}
+    try:
+        key = process_clip(clip, folder, settings.faces, settings.flow, _landmarker(landmark_file))
+    except ClipRejectedError as error:
+        return row | {"status": "rejected", "code": error.code, "reason": error.reason} | facts
+    apex = None if clip.apex is None else clip.apex - clip.onset
+    images = build_images(folder, settings.images, key, apex, settings.flow)
+    entry = folder.entry("faces")
+    quality = {} if entry is None else dict(entry.result)
+    facts["offset"] = clip.onset + quality["n_frames"] - 1
+    facts["apex"] = clip.onset + images["apex_index"]
+    return row | {"status": "ok", "code": "", "reason": ""} | facts | quality | images
+
+
+def _rows(
+    clips: Sequence[Clip], root: Path, settings: StageSettings, model: Path | None, jobs: int
+) -> Iterator[dict[str, Any]]:
+    if jobs == 1 or len(clips) < 2:
+        for clip in clips:
+            yield build_clip(clip, root, settings, model)
+        return
+    parallel = Parallel(n_jobs=jobs, return_as="generator_unordered")
+    yield from parallel(delayed(build_clip)(clip, root, settings, model) for clip in clips)
+
+
+@cache
+def _landmarker(model: Path | None) -> DlibLandmarker:
+    """One per process: the models take half a second and 100 MB to load."""
+    return DlibLandmarker(model)

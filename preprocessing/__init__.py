@@ -1,0 +1,1 @@
+"""From files to aligned faces and optical flow."""

@@ -1,0 +1,79 @@
+"""The synthetic corpus as any other data set: image folders and an annotation table. It never sees the truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from preprocessing.clips import Clip, check_unique
+from preprocessing.errors import ClipRejectedError, DatasetError
+from preprocessing.video import ImageSequence, list_images
+
+COLUMNS = ("subject", "clip", "onset", "apex", "offset", "fps", "emotion", "action_units")
+
+
+def load(root: Path) -> list[Clip]:
+    """Clips of the corpus in ``root``, in the order of its table; ids are ``synthetic/s01/c03``.
+
+    Raises:
+        DatasetError: no such folder, no table, a column or a frame folder is missing, or a frame number is no number
+            or no file.
+    """
+    if not root.is_dir():
+        raise DatasetError(f"{root} is not a folder: make the corpus with `mer synth`")
+    path = root / "annotation.csv"
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except FileNotFoundError:
+        raise DatasetError(f"{path} does not exist: make or finish the corpus with `mer synth`") from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{path} is not a table ({error}): make the corpus again with `mer synth`") from error
+    missing = [column for column in COLUMNS if column not in table.columns]
+    if missing:
+        raise DatasetError(f"{path} has no column {missing[0]!r}, wanted {', '.join(COLUMNS)}")
+    if table.empty:
+        raise DatasetError(f"{path} lists no clips: make the corpus again with `mer synth`")
+    rows = [{column: str(row[column]) for column in COLUMNS} for _, row in table.iterrows()]
+    return check_unique([_clip(root, path, line, row) for line, row in enumerate(rows, start=2)])
+
+
+def _clip(root: Path, table: Path, line: int, row: dict[str, str]) -> Clip:
+    subject = f"synthetic/{row['subject']}"
+    clip_id = f"{subject}/{row['clip']}"
+    where = f"{clip_id} ({table.name}, line {line})"
+    folder = root / "frames" / row["subject"] / row["clip"]
+    if not folder.is_dir():
+        raise DatasetError(f"{where}: no frames in {folder}, finish the corpus with `mer synth`")
+    try:
+        files = list_images(folder)
+    except ClipRejectedError as error:
+        raise DatasetError(f"{where}: {error.reason}") from error
+    position = {number: index for index, number in enumerate(files)}
+    onset, apex, offset = (_position(row, name, position, where) for name in ("onset", "apex", "offset"))
+    return Clip(
+        clip_id=clip_id,
+        subject=subject,
+        frames=ImageSequence(tuple(files.values())),
+        onset=onset,
+        apex=apex,
+        offset=offset,
+        fps=_number(row, "fps", where),
+        emotion=row["emotion"].strip().lower(),
+        action_units=tuple(filter(None, row["action_units"].split("+"))),
+    )
+
+
+def _position(row: dict[str, str], name: str, position: dict[int, int], where: str) -> int:
+    """0-based position of the frame whose file number stands in column ``name``."""
+    number = _number(row, name, where)
+    if number not in position:
+        raise DatasetError(f"{where}: {name} is frame {row[name]}, which has no file")
+    return position[int(number)]
+
+
+def _number(row: dict[str, str], name: str, where: str) -> float:
+    try:
+        return float(row[name])
+    except ValueError:
+        raise DatasetError(f"{where}: {name} {row[name]!r} is not a number") from None

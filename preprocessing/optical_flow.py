@@ -1,0 +1,181 @@
+"""Dense optical flow between two frames behind one signature."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocessing.errors import EnvironmentProblemError
+
+Flow = NDArray[np.float32]
+"""(H, W, 2) float32 px; [..., 0] = +x right, [..., 1] = +y down; at a pixel of the first frame."""
+
+STRONG_EDGE = 15.0  # grey levels / px
+DERIVATIVE = (
+    np.array([1, -8, 0, 8, -1], np.float32) / 12
+)  # exact to fourth order; a Sobel filter blurs skin texture away
+
+
+@dataclass(frozen=True)
+class FlowSettings:
+    """How flow is measured.
+
+    Attributes:
+        method: ``dis`` (Kroeger et al., ECCV 2016, arXiv 1603.03590, refined down to the full resolution),
+            ``farneback`` (SCIA 2003), ``tvl1`` (Zach et al., DAGM 2007), each as OpenCV has it; ``zero`` is the floor
+            that tables show beside them.
+        denoise: sd in px of the Gaussian that both frames are smoothed with first. 0 leaves them.
+        window: sd in px of the Gaussian neighbourhood that the finished field is fitted again within, see `_refit`;
+            larger is calmer and blurrier. 0 leaves the field as its method made it.
+        prior: pull of that fit towards no motion, in (grey levels / px)² of gradient energy: where the picture is
+            flat, flow is a guess, and the guess is 0. Larger is calmer and biased low.
+    """
+
+    method: str = "dis"
+    denoise: float = 0.0
+    window: float = 2.5
+    prior: float = 0.2
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise ValueError(f"flow method {self.method!r} is unknown: choose one of {', '.join(METHODS)}")
+        if min(self.denoise, self.window, self.prior) < 0:
+            raise ValueError("flow: denoise, window and prior cannot be negative")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A frame as the solvers eat it, with what can be computed once for a reference frame."""
+
+    grey: NDArray[np.float32]
+    """(H, W) float32, smoothed."""
+
+    @cached_property
+    def grey8(self) -> NDArray[np.uint8]:
+        """(H, W) uint8, for OpenCV's solvers."""
+        return np.ascontiguousarray(np.clip(np.rint(self.grey), 0, 255), np.uint8)
+
+    @cached_property
+    def gradients(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """d/dx, d/dy (grey levels / px) and a weight that keeps one strong edge from outvoting its window."""
+        dx = cv2.filter2D(self.grey, cv2.CV_32F, DERIVATIVE[None, :])
+        dy = cv2.filter2D(self.grey, cv2.CV_32F, DERIVATIVE[:, None])
+        weight = 1 / (1 + (dx * dx + dy * dy) / STRONG_EDGE**2)
+        return np.asarray(dx, np.float32), np.asarray(dy, np.float32), np.asarray(weight, np.float32)
+
+
+def flow(first: NDArray[Any], second: NDArray[Any], settings: FlowSettings | None = None) -> Flow:
+    """Motion of every pixel of ``first`` to where it is in ``second``.
+
+    Args:
+        first: (H, W) or (H, W, 3) RGB, uint8 or float32 in grey levels 0..255.
+        second: the same shape.
+        settings: method and smoothing.
+
+    Returns:
+        (H, W, 2) float32 px.
+
+    Raises:
+        ValueError: shapes differ.
+    """
+    settings = settings or FlowSettings()
+    if first.shape != second.shape:
+        raise ValueError(f"flow between frames of shapes {first.shape} and {second.shape}: they must be equal")
+    return flow_prepared(prepare(first, settings), prepare(second, settings), settings)
+
+
+def prepare(frame: NDArray[Any], settings: FlowSettings) -> Prepared:
+    """Grey and smoothed, (H, W[, 3]) → (H, W). Prepare a reference frame once, use it for all others."""
+    grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) if frame.ndim == 3 else frame
+    grey = grey.astype(np.float32)
+    if settings.denoise > 0:
+        grey = cv2.GaussianBlur(grey, (0, 0), settings.denoise, borderType=cv2.BORDER_REFLECT)
+    return Prepared(np.asarray(grey, np.float32))
+
+
+def flow_prepared(first: Prepared, second: Prepared, settings: FlowSettings) -> Flow:
+    """`flow` on frames that went through `prepare`."""
+    return METHODS[settings.method](first, second, settings)
+
+
+def halve(field: Flow) -> Flow:
+    """Mean over 2 × 2 pixels; values stay px of the full grid. (H, W, 2) → (H // 2, W // 2, 2)."""
+    h, w = field.shape[0] // 2, field.shape[1] // 2
+    return np.asarray(cv2.resize(field[: 2 * h, : 2 * w], (w, h), interpolation=cv2.INTER_AREA), np.float32)
+
+
+def check_optflow() -> None:
+    """Raise `EnvironmentProblemError` with the cure where OpenCV's contrib modules are missing."""
+    if not hasattr(cv2, "optflow"):
+        raise EnvironmentProblemError(
+            f"OpenCV {cv2.__version__} has no cv2.optflow: a second OpenCV wheel has replaced the contrib one. Cure: "
+            "pip uninstall -y opencv-python opencv-python-headless opencv-contrib-python "
+            "opencv-contrib-python-headless && pip install opencv-contrib-python-headless"
+        )
+
+
+def _refit(first: Prepared, field: NDArray[Any], settings: FlowSettings) -> Flow:
+    """Fit a field again as one motion per Gaussian window, each pixel counting as much as its gradients can tell.
+
+    Ours, by the normal equations of Lucas & Kanade (IJCAI 1981) with the zero-motion prior of Simoncelli, Adelson &
+    Heeger (CVPR 1991, doi 10.1109/CVPR.1991.139707), solved for ``gradient · motion = gradient · field``: a skin fold
+    vouches for the motion across it and not along it, and a flat cheek for none. A plain blur would count them alike.
+    """
+    field = np.asarray(field, np.float32)
+    if settings.window == 0:
+        return field
+    dx, dy, weight = first.gradients
+    along = dx * field[..., 0] + dy * field[..., 1]
+    xx, xy, yy, xf, yf = (
+        np.asarray(cv2.GaussianBlur(weight * term, (0, 0), settings.window, borderType=cv2.BORDER_REFLECT))
+        for term in (dx * dx, dx * dy, dy * dy, dx * along, dy * along)
+    )
+    xx, yy = xx + settings.prior, yy + settings.prior
+    determinant = np.maximum(xx * yy - xy * xy, 1e-12)  # prior 0 on a flat picture: 0 / tiny is 0
+    return np.asarray(np.stack([(yy * xf - xy * yf) / determinant, (xx * yf - xy * xf) / determinant], -1), np.float32)
+
+
+def _dis(first: Prepared, second: Prepared, settings: FlowSettings) -> Flow:
+    return _refit(first, _dis_solver().calc(first.grey8, second.grey8, np.empty(0)), settings)
+
+
+def _farneback(first: Prepared, second: Prepared, settings: FlowSettings) -> Flow:
+    start = np.zeros((*first.grey.shape, 2), np.float32)
+    field = cv2.calcOpticalFlowFarneback(first.grey8, second.grey8, start, 0.5, 3, 15, 5, 7, 1.5, 0)
+    return _refit(first, field, settings)
+
+
+def _tvl1(first: Prepared, second: Prepared, settings: FlowSettings) -> Flow:
+    check_optflow()
+    start = np.zeros((*first.grey.shape, 2), np.float32)
+    return _refit(first, _tvl1_solver().calc(first.grey8, second.grey8, start), settings)
+
+
+def _zero(first: Prepared, second: Prepared, settings: FlowSettings) -> Flow:
+    return np.zeros((*first.grey.shape, 2), np.float32)
+
+
+@cache
+def _dis_solver() -> cv2.DISOpticalFlow:
+    solver = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    solver.setFinestScale(0)  # the presets stop at quarter resolution, where a pixel or two of motion is lost
+    return solver
+
+
+@cache
+def _tvl1_solver() -> Any:
+    return cv2.optflow.createOptFlow_DualTVL1()
+
+
+METHODS: dict[str, Callable[[Prepared, Prepared, FlowSettings], Flow]] = {
+    "dis": _dis,
+    "farneback": _farneback,
+    "tvl1": _tvl1,
+    "zero": _zero,
+}

@@ -1,0 +1,248 @@
+"""One clip through the offline stages `faces` and `flow`: frames are decoded once and streamed to disk."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from preprocessing import alignment, optical_flow
+from preprocessing.alignment import Transform
+from preprocessing.cache import ClipFolder, Entry, FrameReader, FrameWriter, key_of, plain
+from preprocessing.clips import MIN_FRAMES, Clip
+from preprocessing.errors import ClipRejectedError
+from preprocessing.landmarks import Box, Landmarker, dlib_version
+from preprocessing.optical_flow import FlowSettings
+from preprocessing.tracking import choose_face, follow
+from preprocessing.video import Frame
+
+FACES_VERSION = 1
+FLOW_VERSION = 1
+
+MOST_UNFOLLOWED = 0.1  # share of frames
+
+
+@dataclass(frozen=True)
+class FaceSettings:
+    """How a face is found and held still.
+
+    Attributes:
+        size: side of the square crop in px; 128 to 224 is sensible.
+        landmark_frames: the clip is placed by the median landmarks of so many first frames.
+        check_every: after so many frames the detector looks whether the face is still there.
+        stabilise: remove the rigid head motion from frame to frame.
+        landmark_model: a 68-point predictor file; None takes the installed one.
+    """
+
+    size: int = 160
+    landmark_frames: int = 8
+    check_every: int = 30
+    stabilise: bool = True
+    landmark_model: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 64 <= self.size <= 512 or self.size % 4:
+            raise ValueError(f"faces: size is {self.size} px, wanted a multiple of 4 from 64 to 512")
+        if self.landmark_frames < 1 or self.check_every < 1:
+            raise ValueError("faces: landmark_frames and check_every are numbers of frames, 1 or more")
+
+
+def process_clip(
+    clip: Clip, folder: ClipFolder, faces: FaceSettings, flow: FlowSettings, landmarker: Landmarker
+) -> str:
+    """Bring the stages `faces` and `flow` of one clip up to date.
+
+    Returns:
+        The key of the flow stage, for the stages that stand on it.
+
+    Raises:
+        ClipRejectedError: the clip cannot be used. The rejection is recorded too, and raised again without work
+            while input and settings are the same.
+    """
+    stop = None if clip.offset is None else clip.offset + 1
+    digest = clip.frames.digest(clip.onset, stop)
+    libraries = {"dlib": dlib_version(), "opencv": cv2.__version__, "numpy": np.__version__}
+    about = {"clip": describe(clip), "input": digest, "libraries": libraries}
+    faces_key = key_of("faces", FACES_VERSION, faces, digest, clip.onset, clip.offset, libraries)
+    if not folder.fresh("faces", faces_key):
+        entry = Entry(faces_key, plain(faces))
+        with folder.writing("faces", entry, **about) as scratch:
+            try:
+                entry.result = align_clip(clip, landmarker, faces, scratch)
+            except ClipRejectedError as error:
+                folder.clear()  # what an earlier, better input or setting left behind
+                for path in scratch.iterdir():
+                    path.unlink()
+                entry.result = {"code": error.code, "reason": error.reason}
+    done = folder.entry("faces")
+    if done is not None and "code" in done.result:
+        raise ClipRejectedError(done.result["code"], done.result["reason"])
+    flow_key = key_of("flow", FLOW_VERSION, flow, faces_key)
+    if not folder.fresh("flow", flow_key):
+        entry = Entry(flow_key, plain(flow))
+        with folder.writing("flow", entry, **about) as scratch:
+            measure_flow(FrameReader(folder / "crops.npy"), flow, scratch / "flow.npy")
+    return flow_key
+
+
+def describe(clip: Clip) -> dict[str, Any]:
+    """The facts of a clip for its record: all but the pixels."""
+    return {
+        "clip_id": clip.clip_id,
+        "subject": clip.subject,
+        "onset": clip.onset,
+        "apex": clip.apex,
+        "offset": clip.offset,
+        "fps": clip.fps,
+        "emotion": clip.emotion,
+        "action_units": list(clip.action_units),
+    }
+
+
+def align_clip(clip: Clip, landmarker: Landmarker, settings: FaceSettings, out: Path) -> dict[str, Any]:
+    """Write ``crops.npy``, ``transforms.npy`` and ``landmarks.npy`` of a clip into ``out``.
+
+    Only ``landmark_frames`` source frames are held at a time.
+
+    Returns:
+        Quality numbers: ``n_frames``, ``n_declared`` (what the source claims), ``faces_seen`` (most at once),
+        ``eye_distance`` (outer corners, source px), ``checks`` and ``checks_missed`` (of the detector),
+        ``unfollowed`` (frames whose head motion could not be measured; they keep the last frame's transform),
+        ``head_motion`` (largest rigid shift of the face centre that was removed, crop px),
+        ``fit`` (mean grey difference from the first crop where the skull is followed, worst frame).
+
+    Raises:
+        ClipRejectedError: ``no_face``, ``too_short``, ``face_lost``, ``not_followed``, or what the frame source found.
+    """
+    frames = clip.frames.read(clip.onset, None if clip.offset is None else clip.offset + 1)
+    head = list(islice(frames, settings.landmark_frames))
+    if len(head) < min(MIN_FRAMES, settings.landmark_frames):
+        raise ClipRejectedError("too_short", f"{len(head)} frames, an expression needs at least {MIN_FRAMES}")
+    box, faces_seen = _find_face(head, landmarker)
+    points = np.stack([landmarker.landmarks(frame, box) for frame in head])
+    base = alignment.clip_transform(points, settings.size)
+    typical = np.median(points, axis=0)
+    landmarks = alignment.apply(base, typical).astype(np.float32)
+    trusted = alignment.rigid_weights(landmarks, settings.size)
+
+    watch = _Watch(landmarker, box, base, settings.check_every)
+    transforms: list[Transform] = []
+    fit, unfollowed = 0.0, 0
+    register: alignment.RigidRegistration | None = None
+    first = head[0]
+    with FrameWriter(out / "crops.npy", (settings.size, settings.size, 3), np.uint8) as crops:
+        # the head is handed on frame by frame, so that it does not stay in memory beside the rest
+        for t, frame in enumerate(chain(_drain(head), frames)):
+            transform = transforms[-1] if transforms else base
+            if register is not None:
+                followed = register(frame, transform)
+                unfollowed += followed is None
+                transform = transform if followed is None else followed
+            crop = alignment.warp(frame, transform, settings.size)
+            if t == 0:
+                first = crop
+                if settings.stabilise:
+                    register = alignment.RigidRegistration(crop, trusted)
+            fit = max(fit, _difference(first, crop, trusted))
+            transforms.append(transform)
+            crops.append(crop)
+            watch.look(t, frame, transform)
+    watch.finish(len(transforms) - 1, frame, transform)
+    if len(transforms) < MIN_FRAMES:
+        raise ClipRejectedError("too_short", f"{len(transforms)} frames, an expression needs at least {MIN_FRAMES}")
+    if unfollowed > MOST_UNFOLLOWED * len(transforms):
+        raise ClipRejectedError(
+            "not_followed", f"the head could not be followed in {unfollowed} of {len(transforms)} frames"
+        )
+    np.save(out / "transforms.npy", np.stack(transforms))
+    np.save(out / "landmarks.npy", landmarks)
+    return {
+        "n_frames": len(transforms),
+        "n_declared": clip.frames.declared() if clip.offset is None else clip.n_frames,
+        "faces_seen": faces_seen,
+        "eye_distance": round(float(np.linalg.norm(typical[36] - typical[45])), 2),
+        "checks": watch.checks,
+        "checks_missed": len(watch.missed),
+        "unfollowed": unfollowed,
+        "head_motion": round(_head_motion(np.stack(transforms), settings.size), 3),
+        "fit": round(fit, 2),
+    }
+
+
+def measure_flow(crops: FrameReader, settings: FlowSettings, out: Path) -> None:
+    """Flow onset → t of every crop, on the half grid, as float16 px of the crop. See docs/architecture.md."""
+    size = crops.shape[1]
+    onset = optical_flow.prepare(crops[0], settings)
+    with FrameWriter(out, (size // 2, size // 2, 2), np.float16) as file:
+        for t, crop in enumerate(crops):
+            if t == 0:
+                file.append(np.zeros((size // 2, size // 2, 2), np.float16))
+                continue
+            field = optical_flow.flow_prepared(onset, optical_flow.prepare(crop, settings), settings)
+            file.append(optical_flow.halve(field).astype(np.float16))
+
+
+class _Watch:
+    """Looks now and then whether the face is where the alignment says."""
+
+    def __init__(self, landmarker: Landmarker, box: Box, base: Transform, every: int) -> None:
+        self._landmarker, self._box, self._base, self._every = landmarker, box, base, every
+        self.checks = 0
+        self.missed: list[int] = []
+        self._last = 0
+
+    def look(self, t: int, frame: Frame, transform: Transform) -> None:
+        if t == 0 or t % self._every:
+            return
+        self.checks, self._last = self.checks + 1, t
+        corners = np.array([self._box[:2], self._box[2:]])
+        moved = alignment.apply(alignment.compose(alignment.invert(transform), self._base), corners)
+        expected = Box(*moved.ravel())
+        if follow(expected, self._landmarker.detect(frame, near=expected)) is None:
+            self.missed.append(t)
+
+    def finish(self, t: int, frame: Frame, transform: Transform) -> None:
+        if t != self._last:
+            self._every = t or 1
+            self.look(t, frame, transform)
+        gone = self.missed and self.missed[-1] == self._last
+        if gone or 2 * len(self.missed) > self.checks:
+            raise ClipRejectedError(
+                "face_lost",
+                f"the face was not found again at frame {', '.join(map(str, self.missed))} "
+                f"({len(self.missed)} of {self.checks} looks)",
+            )
+
+
+def _find_face(head: list[Frame], landmarker: Landmarker) -> tuple[Box, int]:
+    detections = [landmarker.detect(frame) for frame in (head[0], head[-1])]
+    box = choose_face(detections)
+    if box is None:
+        raise ClipRejectedError("no_face", f"no face in the first {len(head)} frames")
+    return box, max(map(len, detections))
+
+
+def _drain(frames: list[Frame]) -> Iterator[Frame]:
+    queue = deque(frames)
+    frames.clear()
+    while queue:
+        yield queue.popleft()
+
+
+def _difference(first: Frame, crop: Frame, trusted: Any) -> float:
+    change = cv2.absdiff(first, crop).mean(axis=2)
+    return float((change * trusted).sum() / max(float(trusted.sum()), 1e-6))
+
+
+def _head_motion(transforms: Any, size: int) -> float:
+    """Largest distance in crop px that the face centre had moved from where frame 0 shows it."""
+    centre = np.array([size / 2, size / 2])
+    start = alignment.apply(alignment.invert(transforms[0]), centre)
+    now = np.stack([alignment.apply(transform, start) for transform in transforms])
+    return float(np.linalg.norm(now - centre, axis=1).max())
