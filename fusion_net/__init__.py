@@ -1,0 +1,50 @@
+"""Learning from dynamic images: clips as tensors, the adaptive fusion network, training and prediction.
+
+One fold of leave-one-subject-out, from tensors to a table::
+
+    data = load_clips(manifest, cache, AFN.INPUTS, classes, labels, size=96)
+    train, test = subset(data, train_rows), subset(data, test_rows)
+    scaler = Scaler.fit(train)
+    seed = fold_seed(0, subject)
+    model = build_model(AFNSettings(), data.classes, seed)
+    curve = fit(model, scaler(train), settings=FitSettings(), seed=seed)
+    predictions = predict(model, scaler(test))
+    save(folder, Checkpoint(model, scaler, size=96))
+"""
+
+from __future__ import annotations
+
+from fusion_net.augment import NO_AUGMENTATION, AugmentSettings, mirror, mirror_action_units
+from fusion_net.checkpoint import Checkpoint, load, save
+from fusion_net.data import ClipTensors, Scaler, load_clips, subset
+from fusion_net.device import resolve_device, resolve_precision
+from fusion_net.fit import FitSettings, fit
+from fusion_net.models import AFN, MODELS, AFNSettings, Model, Output, build_model
+from fusion_net.predict import predict
+from fusion_net.seeds import fold_seed
+
+__all__ = [
+    "AFN",
+    "MODELS",
+    "NO_AUGMENTATION",
+    "AFNSettings",
+    "AugmentSettings",
+    "Checkpoint",
+    "ClipTensors",
+    "FitSettings",
+    "Model",
+    "Output",
+    "Scaler",
+    "build_model",
+    "fit",
+    "fold_seed",
+    "load",
+    "load_clips",
+    "mirror",
+    "mirror_action_units",
+    "predict",
+    "resolve_device",
+    "resolve_precision",
+    "save",
+    "subset",
+]

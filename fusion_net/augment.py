@@ -1,0 +1,159 @@
+"""Augmentation of a whole batch with its geometry right: what moves one input of a clip moves all of them.
+
+Pure functions; every random number comes from the generator that is passed in.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Kind = Literal["image", "flow"]
+"""``image``: values that stay themselves when the picture moves, signed or not; ``flow``: (u, v) vectors that turn."""
+
+
+@dataclass(frozen=True)
+class AugmentSettings:
+    """How far a training clip may differ from its recording. 0 switches a part off.
+
+    The geometric ranges cover what alignment leaves over, not what a camera could do: a micro-expression is told by
+    *where* on the aligned face something moves.
+
+    Attributes:
+        mirror: probability of a left-right flip.
+        shift: largest shift, as a share of the image side.
+        rotation: largest rotation, degrees.
+        scale: largest relative change of size, up or down.
+        gain: standard deviation of the log of one factor per clip, shared by its inputs: a stronger or weaker
+            expression.
+        noise: standard deviation of added white noise, in units of the scaled input (its typical rms is 1).
+        erase: probability that a rectangle is set to zero ("no motion here") in all inputs of the clip.
+        erase_share: largest area of that rectangle, as a share of the image.
+    """
+
+    mirror: float = 0.5
+    shift: float = 0.04
+    rotation: float = 5.0
+    scale: float = 0.06
+    gain: float = 0.2
+    noise: float = 0.1
+    erase: float = 0.25
+    erase_share: float = 0.15
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if getattr(self, field.name) < 0:
+                raise ValueError(f"augment.{field.name} is {getattr(self, field.name)}, wanted at least 0")
+        for name in ("mirror", "erase", "erase_share"):
+            if getattr(self, name) > 1:
+                raise ValueError(f"augment.{name} is {getattr(self, name)}, wanted at most 1")
+
+
+NO_AUGMENTATION = AugmentSettings(0, 0, 0, 0, 0, 0, 0, 0)
+
+
+def augment(
+    inputs: Mapping[str, Tensor],
+    settings: AugmentSettings,
+    generator: torch.Generator,
+    kinds: Mapping[str, Kind] | None = None,
+) -> dict[str, Tensor]:
+    """A new version of every clip of a batch, the same geometry, gain and erased rectangle for all inputs of a clip.
+
+    Args:
+        inputs: name → (B, ..., H, W) float32; sides may differ between inputs.
+        settings: what to do.
+        generator: on the CPU, so that every device sees the same numbers.
+        kinds: what an input is where it is no ``image``. A ``flow`` is (B, ..., 2, H, W).
+    """
+    first = next(iter(inputs.values()))
+    matrix = random_affine(len(first), settings, generator)
+    gain = torch.exp(settings.gain * torch.randn(len(first), generator=generator))
+    box = _random_boxes(len(first), settings, generator)
+    out = {}
+    for name, x in inputs.items():
+        y = warp(x, matrix.to(x), (kinds or {}).get(name, "image"))
+        y = y * gain.to(x).view(-1, *[1] * (x.ndim - 1))  # (B,) -> (B, 1, ..., 1)
+        if settings.noise:
+            y = y + settings.noise * torch.randn(x.shape, generator=generator).to(x)
+        if settings.erase:
+            kept = _outside(box, *x.shape[-2:]).to(x)
+            y = y * kept.view(len(x), *[1] * (x.ndim - 3), *x.shape[-2:])  # (B, H, W) -> (B, 1, ..., H, W)
+        out[name] = y
+    return out
+
+
+def random_affine(batch: int, settings: AugmentSettings, generator: torch.Generator) -> Tensor:
+    """(B, 2, 3) maps from output to input positions, each in -1 .. 1 over the image as in `F.affine_grid`."""
+    draw = torch.rand(5, batch, generator=generator) * 2 - 1  # each in -1 .. 1, drawn even where a setting is 0
+    angle = math.radians(settings.rotation) * draw[0]
+    size = 1 + settings.scale * draw[1]
+    flip = torch.where(draw[2] < 2 * settings.mirror - 1, -1.0, 1.0)
+    shift = 2 * settings.shift * draw[3:5]  # a share of the side, which is 2 long here
+    rows = [
+        torch.stack([size * angle.cos() * flip, -size * angle.sin(), shift[0]], dim=1),
+        torch.stack([size * angle.sin() * flip, size * angle.cos(), shift[1]], dim=1),
+    ]
+    return torch.stack(rows, dim=1)  # two (B, 3) -> (B, 2, 3)
+
+
+def warp(x: Tensor, matrix: Tensor, kind: Kind = "image") -> Tensor:
+    """Sample ``x`` (B, ..., H, W) at ``matrix`` (B, 2, 3) of every output position, bilinear, zero outside.
+
+    Zero is "nothing moved" in a signed image. The vectors of a ``flow`` (B, ..., 2, H, W) live in the picture and turn,
+    mirror and stretch with it: they are multiplied by the inverse of the map's linear part (square images).
+    """
+    planes = x.flatten(1, -3) if x.ndim > 4 else x  # (B, T, C, H, W) -> (B, T*C, H, W)
+    grid = F.affine_grid(matrix, [len(x), 1, *x.shape[-2:]], align_corners=False)  # (B, H, W, 2)
+    out = F.grid_sample(planes, grid, mode="bilinear", padding_mode="zeros", align_corners=False).view(x.shape)
+    if kind == "flow":
+        turn = torch.linalg.inv(matrix[:, :, :2])  # (B, 2, 2)
+        out = torch.einsum("bij,b...jhw->b...ihw", turn, out)
+    return out
+
+
+def mirror(x: Tensor, kind: Kind = "image") -> Tensor:
+    """``x`` (..., H, W) flipped left-right; the horizontal component of a ``flow`` (..., 2, H, W) changes its sign.
+
+    A dynamic image is a signed *intensity* image: its sign says brighter or darker over time, not left or right, and
+    survives the flip.
+    """
+    flipped = x.flip(-1)
+    if kind == "flow":
+        flipped = flipped * flipped.new_tensor([-1.0, 1.0]).view(2, 1, 1)  # u, v
+    return flipped
+
+
+def mirror_action_units(units: Sequence[str]) -> tuple[str, ...]:
+    """Action units of the mirrored face: ``("L12", "6")`` → ``("R12", "6")``; two-sided units stay."""
+    other = {"L": "R", "R": "L", "l": "r", "r": "l"}
+    return tuple(re.sub(r"^[LRlr](?=\d)", lambda side: other[side.group()], unit) for unit in units)
+
+
+def _random_boxes(batch: int, settings: AugmentSettings, generator: torch.Generator) -> Tensor:
+    """(B, 4) left, top, right, bottom as shares of the side; empty where nothing is erased (Zhong et al., AAAI 2020).
+
+    arXiv:1708.04896, with aspect ratios 1:2 .. 2:1.
+    """
+    draw = torch.rand(5, batch, generator=generator)
+    area = settings.erase_share * (0.2 + 0.8 * draw[0]) * (draw[4] < settings.erase)
+    aspect = torch.exp2(2 * draw[1] - 1)
+    width, height = (area * aspect).sqrt().clamp(max=1), (area / aspect).sqrt().clamp(max=1)
+    left, top = (1 - width) * draw[2], (1 - height) * draw[3]
+    return torch.stack([left, top, left + width, top + height], dim=1)
+
+
+def _outside(box: Tensor, height: int, width: int) -> Tensor:
+    """(B, H, W) float32, 0 at pixel centres inside the (B, 4) box and 1 elsewhere."""
+    x = (torch.arange(width) + 0.5) / width
+    y = (torch.arange(height) + 0.5) / height
+    in_x = (x >= box[:, 0:1]) & (x < box[:, 2:3])  # (B, W)
+    in_y = (y >= box[:, 1:2]) & (y < box[:, 3:4])  # (B, H)
+    return 1 - (in_y[:, :, None] & in_x[:, None, :]).float()

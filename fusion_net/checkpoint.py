@@ -1,0 +1,122 @@
+"""A trained model as two files that need no pickle: ``model.safetensors`` and the ``model.json`` that rebuilds it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from safetensors import SafetensorError
+
+from fusion_net.data import Scaler
+from fusion_net.models import MODELS, Model, build_model, name_of
+from preprocessing.cache import plain, write_text
+from preprocessing.errors import ToolkitError
+
+WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model and what is needed to use it on new clips.
+
+    Attributes:
+        model: its weights, settings and classes; in eval mode when loaded.
+        scaler: fitted on its training clips.
+        size: side of its input images, px.
+        about: anything else worth keeping (seed, data set, left-out subject), as JSON holds it.
+    """
+
+    model: Model
+    scaler: Scaler
+    size: int
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+
+def save(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write both files into ``folder``; the description comes last and carries the digest of the weights."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model = checkpoint.model
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    weights = safetensors.torch.save(state)
+    aside = folder / f".{WEIGHTS}"
+    try:
+        aside.write_bytes(weights)
+        aside.replace(folder / WEIGHTS)
+    finally:
+        aside.unlink(missing_ok=True)
+    description = {
+        "format": FORMAT,
+        "toolkit": _toolkit_version(),
+        "model": name_of(model.settings),
+        "settings": plain(model.settings),
+        "classes": list(model.classes),
+        "inputs": list(model.INPUTS),
+        "size": checkpoint.size,
+        "scales": dict(checkpoint.scaler.scales),
+        "weights": _digest(weights),
+        "about": plain(checkpoint.about),
+    }
+    write_text(folder / DESCRIPTION, json.dumps(description, indent=1, allow_nan=False) + "\n")
+
+
+def load(folder: Path) -> Checkpoint:
+    """Read what `save` wrote; the model comes on the CPU in eval mode.
+
+    Raises:
+        ToolkitError: a file is missing or broken, the two do not belong together, or this toolkit does not know the
+            model, its settings or its inputs.
+    """
+    where = folder / DESCRIPTION
+    try:
+        description = json.loads(where.read_text(encoding="utf-8"))
+        weights = (folder / WEIGHTS).read_bytes()
+    except (OSError, ValueError) as error:
+        raise ToolkitError(f"{folder} holds no readable checkpoint ({error}): train one with `mer train`") from error
+    if not isinstance(description, dict) or description.get("format") != FORMAT:
+        raise ToolkitError(f"{where} is not a checkpoint of format {FORMAT}: train it again with this version")
+    if description.get("weights") != _digest(weights):
+        raise ToolkitError(f"{folder / WEIGHTS} is not the file that {DESCRIPTION} describes: copy both again")
+    try:
+        model = _rebuild(description)
+        model.load_state_dict(safetensors.torch.load(weights))
+        scaler = Scaler({str(name): float(scale) for name, scale in description["scales"].items()})
+        checkpoint = Checkpoint(model.eval(), scaler, int(description["size"]), description["about"])
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ToolkitError(f"{where} does not fit this version of the toolkit ({reason}): train it again") from error
+    return checkpoint
+
+
+def _rebuild(description: Mapping[str, Any]) -> Model:
+    name = description["model"]
+    if name not in MODELS:
+        raise ValueError(f"model {name!r} is none of {', '.join(MODELS)}")
+    if list(MODELS[name].INPUTS) != description["inputs"]:
+        raise ValueError(f"{name} eats {list(MODELS[name].INPUTS)}, the checkpoint {description['inputs']}")
+    kind = MODELS[name].Settings
+    known = {f.name for f in dataclasses.fields(kind)}
+    given: dict[str, Any] = description["settings"]
+    if set(given) != known:
+        raise ValueError(f"settings {', '.join(sorted(set(given) ^ known))} are not on both sides")
+    settings = kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in given.items()})
+    return build_model(settings, description["classes"], seed=0)
+
+
+def _digest(weights: bytes) -> str:
+    return hashlib.blake2b(weights, digest_size=16).hexdigest()
+
+
+def _toolkit_version() -> str:
+    """Installed version, or a word that says that it runs from a source tree."""
+    try:
+        return version("micro-expression-toolkit")
+    except PackageNotFoundError:
+        return "source"

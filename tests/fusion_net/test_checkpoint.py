@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+
+from fusion_net.checkpoint import Checkpoint, load, save
+from fusion_net.data import ClipTensors, Scaler, subset
+from fusion_net.models import AFNSettings, build_model
+from fusion_net.predict import predict
+from preprocessing.errors import ToolkitError
+
+SMALL = AFNSettings(widths=(8, 16), grid=2, features=16, gate_hidden=8)
+
+
+@pytest.fixture
+def saved(tmp_path: Path, toy: ClipTensors) -> tuple[Path, Checkpoint]:
+    checkpoint = Checkpoint(build_model(SMALL, toy.classes, 7), Scaler.fit(toy), 48, {"seed": 7, "subject": "toy/s1"})
+    save(tmp_path, checkpoint)
+    return tmp_path, checkpoint
+
+
+def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    path = folder / "model.json"
+    description = json.loads(path.read_text())
+    change(description)
+    path.write_text(json.dumps(description))
+
+
+def test_predictions_survive_the_round_trip_to_the_byte(saved: tuple[Path, Checkpoint], toy: ClipTensors) -> None:
+    folder, before = saved
+    torch.manual_seed(99)
+    after = load(folder)
+    assert not after.model.training
+    assert (after.size, dict(after.about)) == (48, {"seed": 7, "subject": "toy/s1"})
+    assert after.model.settings == SMALL and after.model.classes == toy.classes
+    clips = subset(toy, range(6))
+    first, again = predict(before.model, before.scaler(clips)), predict(after.model, after.scaler(clips))
+    pd.testing.assert_frame_equal(first, again, check_exact=True)
+
+
+def test_nothing_else_lies_in_the_folder_and_a_second_save_gives_the_same_bytes(
+    saved: tuple[Path, Checkpoint],
+) -> None:
+    folder, checkpoint = saved
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert set(before) == {"model.safetensors", "model.json"}
+    save(folder, checkpoint)
+    assert before == {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda d: d.update(format=99), "format 1"),
+        (lambda d: d.update(model="resnet"), "'resnet' is none of afn"),
+        (lambda d: d["settings"].update(features=32), "size mismatch"),
+        (lambda d: d["settings"].update(colour="blue"), "settings colour"),
+        (lambda d: d["settings"].pop("dropout"), "settings dropout"),
+        (lambda d: d["settings"].update(fusion="product"), "fusion 'product'"),
+        (lambda d: d.update(classes=["happiness"]), "size mismatch"),
+        (lambda d: d.update(inputs=["frames"]), "eats"),
+        (lambda d: d.pop("scales"), "scales"),
+    ],
+)
+def test_a_description_that_does_not_fit_is_refused(
+    saved: tuple[Path, Checkpoint], change: Callable[[dict[str, Any]], object], said: str
+) -> None:
+    folder, _ = saved
+    edit(folder, change)
+    with pytest.raises(ToolkitError, match=said) as caught:
+        load(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_of_another_model_are_refused(saved: tuple[Path, Checkpoint], tmp_path: Path, toy: ClipTensors) -> None:
+    folder, checkpoint = saved
+    other = tmp_path / "other"
+    save(other, Checkpoint(build_model(SMALL, toy.classes, 8), checkpoint.scaler, 48))
+    (other / "model.safetensors").replace(folder / "model.safetensors")
+    with pytest.raises(ToolkitError, match="copy both again"):
+        load(folder)
+
+
+@pytest.mark.parametrize("name", ["model.json", "model.safetensors"])
+def test_a_missing_or_broken_file_is_told(saved: tuple[Path, Checkpoint], name: str) -> None:
+    folder, _ = saved
+    (folder / name).write_bytes(b"{")
+    with pytest.raises(ToolkitError):
+        load(folder)
+    (folder / name).unlink()
+    with pytest.raises(ToolkitError, match=r"no readable checkpoint"):
+        load(folder)
