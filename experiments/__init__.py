@@ -1,0 +1,1 @@
+"""Protocols, scores, reports and the command line."""

@@ -1,0 +1,5 @@
+"""``python -m experiments`` is ``mer``."""
+
+from experiments.cli import main
+
+main()

@@ -1,0 +1,123 @@
+"""Variants of a recipe under the same folds and seeds, in one table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from experiments.baselines import majority
+from experiments.loso import Progress, Protocol, Recipe, clip_table, run_folds
+from experiments.metrics import METRICS
+from experiments.protocols import leave_one_subject_out
+from experiments.results import RUN, read_json
+from experiments.statistics import Interval, bootstrap, paired_difference
+from fusion_net.data import ClipTensors
+from preprocessing.cache import write_text
+
+FLOOR = "majority floor"
+
+
+def ablate(
+    data: ClipTensors,
+    variants: Mapping[str, Recipe],
+    folder: Path,
+    seeds: Sequence[int] = (0,),
+    jobs: int = 1,
+    protocol: Protocol = leave_one_subject_out,
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """Run every variant into ``folder/<variant>`` and write ``ablation.csv`` and ``ablation.md`` beside them.
+
+    Args:
+        data: labelled clips, unscaled, with the inputs of all variants.
+        variants: recipes by name; the first is the one that the others are compared with.
+        folder: ``runs/<name>``; finished folds in it are reused.
+        seeds, jobs, protocol, progress: as in `experiments.loso.evaluate`; progress counts all variants.
+
+    Returns:
+        `table` of the predictions.
+
+    Raises:
+        ValueError: no variants, or what `run_folds` refuses.
+    """
+    if not variants:
+        raise ValueError("there are no variants to compare")
+    folds = protocol(data.subjects)
+    each = len(folds) * len(seeds)
+    predictions, parameters = {}, {}
+    for number, (name, recipe) in enumerate(variants.items()):
+        step = _step(progress, number * each, len(variants) * each, name)
+        predictions[name], _ = run_folds(data, folds, folder / name, recipe, seeds, jobs, step)
+        parameters[name] = read_json(folder / name / RUN)["parameters"]
+    predictions[FLOOR] = majority(clip_table(data), folds, data.classes)
+    rows = table(predictions, data.classes)
+    rows.insert(1, "parameters", [parameters.get(name) for name in rows["variant"]])
+    rows["parameters"] = rows["parameters"].astype("Int64")
+    write_text(folder / "ablation.csv", rows.to_csv(index=False, lineterminator="\n", float_format="%.6g"))
+    write_text(folder / "ablation.md", markdown(rows))
+    return rows
+
+
+def table(predictions: Mapping[str, pd.DataFrame], classes: Sequence[str]) -> pd.DataFrame:
+    """One row per variant: scores with intervals and the paired difference of each score to the first variant.
+
+    Returns:
+        ``variant, clips, subjects, seeds`` and for each metric m ``m, m_low, m_high, m_minus_first,
+        m_minus_first_low, m_minus_first_high``; the differences of the first variant to itself are empty.
+    """
+    first = next(iter(predictions))
+    rows = []
+    for name, rows_of in predictions.items():
+        row: dict[str, Any] = {
+            "variant": name,
+            "clips": rows_of["clip_id"].nunique(),
+            "subjects": rows_of["subject"].nunique(),
+            "seeds": rows_of["seed"].nunique(),
+        }
+        for metric in METRICS:
+            row |= _ends(metric, bootstrap(rows_of, classes, metric))
+            if name != first:
+                difference = paired_difference(rows_of, predictions[first], classes, metric)
+                row |= _ends(f"{metric}_minus_first", difference)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def markdown(rows: pd.DataFrame) -> str:
+    """The table for a README: score [interval], and the UF1 difference to the first variant."""
+    first = rows["variant"].iloc[0]
+    lines = [
+        f"| variant | parameters | accuracy | UF1 | UAR | UF1 minus {first} |",
+        "|---|---:|---|---|---|---|",
+    ]
+    for row in rows.to_dict("records"):
+        scores = " | ".join(_cell(row, metric) for metric in METRICS)
+        size = "" if pd.isna(row["parameters"]) else f"{row['parameters']:,}"
+        lines.append(f"| {row['variant']} | {size} | {scores} | {_cell(row, 'uf1_minus_first')} |")
+    one = rows.iloc[0]
+    lines += [
+        "",
+        f"{one['clips']} clips, {one['subjects']} subjects, {one['seeds']} seeds; 95 % BCa intervals over subjects.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _step(progress: Progress | None, before: int, total: int, name: str) -> Progress | None:
+    if progress is None:
+        return None
+    return lambda done, _, text: progress(before + done, total, f"{name}: {text}")
+
+
+def _ends(name: str, interval: Interval) -> dict[str, float]:
+    return {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+
+
+def _cell(row: Mapping[Any, Any], name: str) -> str:
+    if pd.isna(row[name]):
+        return "" if name.endswith("first") else "n/a"
+    sign = "+" if name.endswith("first") else ""
+    value, low, high = (format(row[key], f"{sign}.3f") for key in (name, f"{name}_low", f"{name}_high"))
+    return f"{value} [{low}, {high}]".replace("-", "−")

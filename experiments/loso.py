@@ -1,0 +1,304 @@
+"""Train and test a network over the folds of a protocol, resumable and in parallel, up to the report.
+
+A fold's result depends on its training clips, its test clips, the settings and the seed derived from (seed, subject);
+not on the other folds, their order, or the number of processes. Each process computes with one thread, also the only
+one: sums then have one order, and ``jobs=1`` and ``jobs=2`` give the same bytes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from joblib import Parallel, delayed
+from numpy.typing import NDArray
+
+import fusion_net
+from experiments.baselines import floors, flow_features, linear_svm, oracle
+from experiments.protocols import Fold, check_folds, leave_one_subject_out
+from experiments.report import write_report
+from experiments.results import (
+    BASELINES,
+    METRICS_FILE,
+    PREDICTIONS,
+    RUN,
+    FoldResult,
+    check_predictions,
+    fold_folder,
+    library_versions,
+    read_fold,
+    summarise,
+    to_csv,
+    write_fold,
+    write_json,
+)
+from fusion_net.data import UNLABELLED, ClipTensors, Scaler, subset
+from fusion_net.device import resolve_device
+from fusion_net.fit import FitSettings, fit
+from fusion_net.models import build_model, name_of
+from fusion_net.predict import predict
+from fusion_net.seeds import fold_seed
+from preprocessing.cache import key_of, plain, write_text
+from preprocessing.errors import ToolkitError
+
+Progress = Callable[[int, int, str], None]
+"""Called with (folds done, folds in all, what was done), reused folds included."""
+Protocol = Callable[[Sequence[str]], list[Fold]]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is trained and how.
+
+    Attributes:
+        settings: of a model in `fusion_net.models.MODELS`, e.g. `AFNSettings`; their class names the model.
+        fit: how it is fitted.
+    """
+
+    settings: Any
+    fit: FitSettings = field(default_factory=FitSettings)
+
+    @property
+    def name(self) -> str:
+        """The model's name in `MODELS`."""
+        return name_of(self.settings)
+
+
+def evaluate(
+    data: ClipTensors,
+    run: Path,
+    cache: Path,
+    recipe: Recipe,
+    seeds: Sequence[int] = (0,),
+    jobs: int = 1,
+    protocol: Protocol = leave_one_subject_out,
+    peaks: pd.DataFrame | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Folds, baselines, scores and the page of one run; everything that is already there is reused.
+
+    Args:
+        data: labelled clips, unscaled.
+        run: the run folder; created.
+        cache: ``cache/<dataset>``: the flow for the SVM, the manifest and the images for the page.
+        recipe: what to train.
+        seeds: each is one full pass over the folds.
+        jobs: processes, one thread each.
+        protocol: subjects of the clips to folds.
+        peaks: true action-unit peaks by ``clip_id``, where there is a truth; adds the oracle row.
+        progress: told after each fold.
+
+    Returns:
+        The report's path.
+    """
+    folds = protocol(data.subjects)
+    predictions, warned = run_folds(data, folds, run, recipe, seeds, jobs, progress)
+    clips = clip_table(data)
+    with recorded_warnings() as more:
+        baselines = floors(clips, folds, data.classes)
+        baselines["linear_svm"] = linear_svm(clips, folds, flow_features(cache, data.clip_ids))
+        if peaks is not None:
+            baselines["oracle"] = oracle(clips, folds, peaks)
+    for name, table in baselines.items():
+        write_text(run / BASELINES / f"{name}.csv", to_csv(check_predictions(table, data.classes)))
+    summary = summarise(predictions, baselines, data.classes, recipe.name)
+    write_json(run / METRICS_FILE, {**summary, "warnings": [*warned, *more]})
+    return write_report(run, cache)
+
+
+def run_folds(
+    data: ClipTensors,
+    folds: Sequence[Fold],
+    run: Path,
+    recipe: Recipe,
+    seeds: Sequence[int] = (0,),
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> tuple[pd.DataFrame, list[str]]:
+    """Train and test every (seed, fold) that is not done yet; pool all into ``predictions.csv``.
+
+    A fold is reused when its files are whole and its key is this one's: settings, clips, labels and pixels, the
+    network's source code, library versions, device, seed, and who is trained on and tested.
+
+    Returns:
+        The pooled predictions, and what was warned of while training.
+
+    Raises:
+        ValueError: unlabelled clips, no seeds, seeds that repeat, folds that `check_folds` refuses, or several
+            processes on one accelerator.
+    """
+    _check(data, folds, seeds, jobs, recipe)
+    keys = _keys(data, folds, seeds, recipe)
+    write_json(run / RUN, _about(data, folds, seeds, recipe))
+    todo, done = [], 0
+    for seed, fold in keys:
+        if read_fold(fold_folder(run, seed, fold), keys[seed, fold]) is None:
+            todo.append((seed, fold))
+            continue
+        done += 1
+        if progress:
+            progress(done, len(keys), f"seed {seed}, {fold.subject}: reused")
+    for name in _train(data, run, recipe, [(*task, keys[task]) for task in todo], jobs):
+        done += 1
+        if progress:
+            progress(done, len(keys), name)
+    return _pool(run, keys, data.classes)
+
+
+def train_fold(data: ClipTensors, fold: Fold, seed: int, recipe: Recipe) -> FoldResult:
+    """Fit on the fold's training clips and predict its test clips; pure but for the warnings it collects.
+
+    Test clips are first touched when the weights are fixed; the scale of the inputs comes from the training clips.
+    """
+    own_seed = fold_seed(seed, fold.subject)
+    with recorded_warnings() as caught:
+        train = subset(data, fold.train)
+        scaler = Scaler.fit(train)
+        model = build_model(recipe.settings, data.classes, own_seed)
+        history = fit(model, scaler(train), settings=recipe.fit, seed=own_seed)
+        table = predict(model, scaler(subset(data, fold.test)))
+    table.insert(2, "fold", fold.name)
+    table.insert(3, "seed", seed)
+    return FoldResult(table, pd.DataFrame(history), tuple(caught))
+
+
+def clip_table(data: ClipTensors) -> pd.DataFrame:
+    """``clip_id, subject, y_true`` in the order of ``data``: what the baselines want."""
+    labels = [data.classes[k] for k in data.labels.tolist()]
+    return pd.DataFrame({"clip_id": data.clip_ids, "subject": data.subjects, "y_true": labels})
+
+
+@contextmanager
+def recorded_warnings() -> Iterator[list[str]]:
+    """Collect warnings as text, each once, instead of printing them: they go to the report."""
+    texts: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield texts
+    texts.extend(dict.fromkeys(f"{w.category.__name__}: {w.message}" for w in caught))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch on one thread inside the block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _train(
+    data: ClipTensors, run: Path, recipe: Recipe, tasks: list[tuple[int, Fold, str]], jobs: int
+) -> Iterator[str]:
+    """Yield a line for each fold as soon as it is on disk."""
+    if jobs == 1 or len(tasks) < 2:
+        for task in tasks:
+            yield _train_and_keep(data, run, recipe, *task)
+        return
+    # As arrays, the inputs are dumped once by joblib and mapped by every worker; mode "c" gives torch a writable view
+    # that is never written back.
+    arrays = {name: tensor.numpy() for name, tensor in data.inputs.items()}
+    bare = dataclasses.replace(data, inputs={})
+    parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", mmap_mode="c", max_nbytes="1M")
+    yield from parallel(delayed(_train_mapped)(bare, arrays, run, recipe, *task) for task in tasks)
+
+
+def _train_mapped(
+    bare: ClipTensors, arrays: dict[str, NDArray[np.float32]], run: Path, recipe: Recipe, *task: Any
+) -> str:
+    inputs = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    return _train_and_keep(dataclasses.replace(bare, inputs=inputs), run, recipe, *task)
+
+
+def _train_and_keep(data: ClipTensors, run: Path, recipe: Recipe, seed: int, fold: Fold, key: str) -> str:
+    with one_thread():
+        result = train_fold(data, fold, seed, recipe)
+    write_fold(fold_folder(run, seed, fold), key, result)
+    table = result.predictions
+    return f"seed {seed}, {fold.subject}: {(table['y_true'] == table['y_pred']).sum()} of {len(table)} right"
+
+
+def _pool(run: Path, keys: dict[tuple[int, Fold], str], classes: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
+    """All folds as one table, read back from disk so that fresh and resumed runs hold the same numbers."""
+    results = []
+    for (seed, fold), key in keys.items():
+        result = read_fold(fold_folder(run, seed, fold), key)
+        if result is None:
+            raise ToolkitError(f"{fold_folder(run, seed, fold)} changed while the run was going on: start it again")
+        results.append(result)
+    pooled = check_predictions(pd.concat([r.predictions for r in results], ignore_index=True), classes)
+    write_text(run / PREDICTIONS, to_csv(pooled))
+    return pooled, list(dict.fromkeys(text for r in results for text in r.warnings))
+
+
+def _check(data: ClipTensors, folds: Sequence[Fold], seeds: Sequence[int], jobs: int, recipe: Recipe) -> None:
+    check_folds(folds, data.subjects)
+    if not seeds or len(set(seeds)) != len(seeds):
+        raise ValueError(f"seeds are {list(seeds)}, wanted at least one and none twice")
+    if jobs < 1:
+        raise ValueError(f"jobs is {jobs}, wanted at least 1")
+    device = resolve_device(recipe.fit.device).type
+    if jobs > 1 and device != "cpu":
+        raise ValueError(f"jobs is {jobs} on {device}: one process at a time uses an accelerator, set jobs = 1")
+    unlabelled = [clip for clip, label in zip(data.clip_ids, data.labels.tolist(), strict=True) if label == UNLABELLED]
+    if unlabelled:
+        raise ValueError(f"{len(unlabelled)} clips have no label, for example {unlabelled[0]}; they cannot be scored")
+
+
+def _keys(
+    data: ClipTensors, folds: Sequence[Fold], seeds: Sequence[int], recipe: Recipe
+) -> dict[tuple[int, Fold], str]:
+    """What each fold's result depends on, seed by seed. Source code counts: a changed block is a changed network."""
+    device = resolve_device(recipe.fit.device).type
+    common = key_of(recipe, data_digest(data), source_digest(), library_versions(), device)
+    return {(seed, fold): key_of(common, seed, fold) for seed in seeds for fold in folds}
+
+
+def data_digest(data: ClipTensors) -> str:
+    """Hash of clip ids, subjects, classes, labels and pixels."""
+    state = hashlib.blake2b(digest_size=12)
+    state.update(json.dumps([data.clip_ids, data.subjects, data.classes, data.labels.tolist()]).encode())
+    for name, tensor in sorted(data.inputs.items()):
+        state.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        state.update(tensor.contiguous().numpy().tobytes())
+    return state.hexdigest()
+
+
+def source_digest() -> str:
+    """Hash of the source of the network's package."""
+    folder = Path(fusion_net.__file__).parent
+    state = hashlib.blake2b(digest_size=12)
+    for path in sorted(folder.rglob("*.py")):
+        state.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
+    return state.hexdigest()
+
+
+def _about(data: ClipTensors, folds: Sequence[Fold], seeds: Sequence[int], recipe: Recipe) -> dict[str, Any]:
+    model = build_model(recipe.settings, data.classes, seed=0)
+    return {
+        "model": recipe.name,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "settings": plain(recipe.settings),
+        "fit": plain(recipe.fit),
+        "device": resolve_device(recipe.fit.device).type,
+        "inputs": {name: list(tensor.shape[1:]) for name, tensor in data.inputs.items()},
+        "classes": list(data.classes),
+        "seeds": list(seeds),
+        "folds": len(folds),
+        "clips": len(data),
+        "data": data_digest(data),
+        "source": source_digest(),
+        "versions": library_versions(),
+    }

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from experiments.loso import Recipe, clip_table, evaluate
+from fusion_net import AFNSettings, ClipTensors, FitSettings
+from preprocessing.cache import clip_folder, write_manifest
+
+CLASSES = ("calm", "happy", "other")
+SUBJECTS, CLIPS_EACH = 4, 6
+
+Guesses = Callable[..., pd.DataFrame]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _single_thread() -> None:
+    """Networks of a few hundred parameters lose time to threads."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def classes() -> tuple[str, ...]:
+    return CLASSES
+
+
+@pytest.fixture(scope="session")
+def guesses() -> Guesses:
+    """A prediction table that is right with probability ``right`` and guesses otherwise."""
+
+    def make(subjects: int = 6, clips: int = 9, right: float = 0.7, seeds: int = 1, rng: int = 0) -> pd.DataFrame:
+        random = np.random.default_rng(rng)
+        rows = []
+        for seed in range(seeds):
+            for s in range(subjects):
+                for c in range(clips):
+                    true = CLASSES[(s + c) % len(CLASSES)]
+                    predicted = true if random.random() < right else str(random.choice(CLASSES))
+                    subject = f"toy/s{s}"
+                    rows.append((f"{subject}/c{c}", subject, f"toy_s{s}", seed, true, predicted))
+        return pd.DataFrame(rows, columns=["clip_id", "subject", "fold", "seed", "y_true", "y_pred"])
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def toy_data() -> ClipTensors:
+    """24 clips of 4 subjects; the class brightens the image a little."""
+    n = SUBJECTS * CLIPS_EACH
+    labels = torch.arange(n) % len(CLASSES)
+    noise = torch.randn(2, n, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    images = noise + labels[:, None, None, None]
+    subjects = tuple(f"toy/s{i // CLIPS_EACH}" for i in range(n))
+    ids = tuple(f"{subject}/c{i % CLIPS_EACH}" for i, subject in enumerate(subjects))
+    return ClipTensors(ids, subjects, labels, CLASSES, {"temporal_ranked": images[0], "motion_intensity": images[1]})
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Recipe:
+    """An AFN of a few hundred parameters, trained for two epochs."""
+    return Recipe(AFNSettings(widths=(8,), grid=1, features=8, gate_hidden=4), FitSettings(epochs=2, device="cpu"))
+
+
+@pytest.fixture(scope="session")
+def toy_cache(tmp_path_factory: pytest.TempPathFactory, toy_data: ClipTensors) -> Path:
+    """Manifest, flow and pictures of the toy clips, and one rejected clip."""
+    cache = tmp_path_factory.mktemp("cache") / "toy"
+    random = np.random.default_rng(0)
+    rows = []
+    for i, row in enumerate(clip_table(toy_data).itertuples()):
+        folder = clip_folder(cache, str(row.clip_id))
+        folder.folder.mkdir(parents=True)
+        flow = random.normal(0, 0.1, (5, 8, 8, 2))
+        flow[2:, :4, :4, 0] += int(toy_data.labels[i])
+        np.save(folder / "flow.npy", flow.astype(np.float16))
+        for name in toy_data.inputs:
+            cv2.imwrite(str(folder / f"{name}.png"), random.integers(0, 255, (24, 24, 3), np.uint8))
+        rows.append(
+            {
+                "clip_id": row.clip_id,
+                "subject": row.subject,
+                "emotion": row.y_true,
+                "status": "ok",
+                "code": "",
+                "reason": "",
+                "fps": 200.0,
+                "n_frames": 5,
+                "onset": 3,
+                "apex": 5 if i else None,
+                "offset": 7,
+                "apex_source": "annotated",
+            }
+        )
+    lost = {"status": "rejected", "code": "no_face", "reason": "no face in <b>5</b> of 5 frames"}
+    write_manifest(cache, [*rows, {**rows[0], "clip_id": "toy/s9/c0", "subject": "toy/s9", **lost}])
+    return cache
+
+
+@pytest.fixture(scope="session")
+def _evaluated(tmp_path_factory: pytest.TempPathFactory, toy_data: ClipTensors, toy_cache: Path, tiny: Recipe) -> Path:
+    run = tmp_path_factory.mktemp("runs") / "demo"
+    peaks = pd.DataFrame(np.eye(len(CLASSES))[toy_data.labels], index=list(toy_data.clip_ids))
+    evaluate(toy_data, run, toy_cache, tiny, seeds=(0, 1), peaks=peaks)
+    return run
+
+
+@pytest.fixture
+def finished(_evaluated: Path, tmp_path: Path) -> Path:
+    """A copy of a finished run over the toy clips, two seeds, with an oracle."""
+    return Path(shutil.copytree(_evaluated, tmp_path / "demo"))
