@@ -229,7 +229,8 @@ def write_text(path: Path, text: str) -> None:
 def write_manifest(cache: Path, rows: list[dict[str, Any]]) -> Path:
     """Write ``manifest.csv`` below ``cache``, rows in the given order."""
     path = cache / MANIFEST
-    write_text(path, pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
+    table = pd.DataFrame(rows).convert_dtypes()  # counts stay whole numbers beside the gaps of rejected clips
+    write_text(path, table.to_csv(index=False, lineterminator="\n"))
     return path
 
 

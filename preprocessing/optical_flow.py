@@ -39,7 +39,7 @@ class FlowSettings:
 
     method: str = "dis"
     denoise: float = 0.0
-    window: float = 2.5
+    window: float = 3.0
     prior: float = 0.2
 
     def __post_init__(self) -> None:

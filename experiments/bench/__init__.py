@@ -1,0 +1,71 @@
+"""Speed, memory and accuracy, as ratios within one run. Never a timed test: machines differ, ratios less."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from experiments import workflow
+from experiments.bench import offline, training
+from experiments.config import Config
+from preprocessing.cache import write_text
+
+
+def run(config: Config, out: Path, jobs: int, progress: workflow.Progress) -> Path:
+    """Measure everything on the synthetic corpus and write ``bench.md`` into ``out``.
+
+    Args:
+        config: settings; the corpus is made where it is missing.
+        out: folder of the tables.
+        jobs: processes for making the corpus; the measurements choose their own.
+        progress: display of long work.
+    """
+    where = workflow.place(workflow.SYNTHETIC, config)
+    workflow.make_dataset(where, config, jobs, progress)
+    if where.root is None:
+        raise ValueError("the synthetic corpus has a root")
+    root = where.root
+    parts: dict[str, Callable[[], pd.DataFrame]] = {
+        "Flow: error and time": lambda: offline.flow_table(root, where.cache, config),
+        "Crop size": lambda: offline.size_table(root, config),
+        "Offline chain against the reference": lambda: offline.chain_table(root, where.cache, config),
+        "Time per stage": lambda: offline.stage_table(root, config),
+        "Clips per second": lambda: offline.jobs_table(root, config),
+        "Peak memory of a worker": lambda: offline.memory_table(root, config),
+        "Training": lambda: training.step_table(where, config),
+        "Folds in parallel": lambda: training.folds_table(where, config),
+    }
+    lines = ["# Bench", "", f"Machine: {machine()}. Command: `mer bench`.", ""]
+    with progress("measuring") as step:
+        for i, (title, part) in enumerate(parts.items(), start=1):
+            table = part()
+            lines += [f"## {title}", "", str(table.attrs.get("note", "")), "", markdown(table), ""]
+            write_text(out / "bench.md", "\n".join(lines))
+            step(i, len(parts), title)
+    return out / "bench.md"
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """A table in Markdown, numbers as they stand."""
+    rows = [[str(v) for v in table.columns], ["---"] * table.shape[1]]
+    rows += [[_cell(value) for value in row] for row in table.itertuples(index=False)]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def machine() -> str:
+    """Cores and instruction sets, not names or paths."""
+    flags: set[str] = set()
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        line = next((line for line in info.read_text().splitlines() if line.startswith(("flags", "Features"))), "")
+        flags = set(line.split())
+    sets = [name for name in ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "sve") if name in flags]
+    return f"{workflow.cores()} cores, {platform.machine()} {' '.join(sets)}, {platform.system()}".strip()
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

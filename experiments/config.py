@@ -1,0 +1,182 @@
+"""All settings of a run in one frozen tree: defaults, then a TOML file, then ``--set a.b=c``."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import tomllib
+import types
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import tomli_w
+
+from dynamic_images.build import ImageSettings
+from dynamic_images.dataset import StageSettings
+from preprocessing.cache import plain
+from preprocessing.errors import ToolkitError
+from preprocessing.optical_flow import FlowSettings
+from preprocessing.pipeline import FaceSettings
+from preprocessing.synthetic.settings import CorpusSettings
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """How a model is judged.
+
+    Attributes:
+        seeds: number of seeds (0, 1, …); each is one full pass over the folds.
+        input_size: side of the network's input in px; the dynamic images are averaged down to it.
+        scheme: label scheme of the data set; None takes its default.
+    """
+
+    seeds: int = 3
+    input_size: int = 96
+    scheme: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.seeds < 1:
+            raise ValueError(f"evaluation: seeds is {self.seeds}, wanted 1 or more")
+        if not 16 <= self.input_size <= 512:
+            raise ValueError(f"evaluation: input_size is {self.input_size} px, wanted 16 to 512")
+
+
+def offline_sections() -> dict[str, type[Any]]:
+    """Sections that need no torch: what the offline commands read."""
+    return {
+        "corpus": CorpusSettings,
+        "faces": FaceSettings,
+        "flow": FlowSettings,
+        "images": ImageSettings,
+        "evaluation": EvaluationSettings,
+    }
+
+
+def all_sections() -> dict[str, type[Any]]:
+    """Every section: the offline ones, the models, and training."""
+    from fusion_net.fit import FitSettings  # torch takes seconds to load, and the offline commands do without
+    from fusion_net.models import MODELS
+
+    return {**offline_sections(), **{name: model.Settings for name, model in MODELS.items()}, "fit": FitSettings}
+
+
+@dataclass(frozen=True)
+class Config:
+    """Resolved settings by section; see `offline_sections` and `all_sections`."""
+
+    sections: Mapping[str, Any] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> Any:
+        return self.sections[name]
+
+    @property
+    def stages(self) -> StageSettings:
+        """Settings of the offline stages."""
+        return StageSettings(self["faces"], self["flow"], self["images"])
+
+    def to_toml(self) -> str:
+        """Every setting with its value, ready for ``--config``; settings that are None are left out."""
+        return tomli_w.dumps({name: _without_none(plain(section)) for name, section in self.sections.items()})
+
+
+def load_config(sections: Mapping[str, type[Any]], source: str | None = None, changes: Sequence[str] = ()) -> Config:
+    """Read settings.
+
+    Args:
+        sections: name → settings dataclass.
+        source: a TOML file, or the name of one of the configurations that come with the toolkit (``quick``).
+        changes: ``section.key=value`` each, value as TOML would have it (plain words need no quotes).
+
+    Raises:
+        ToolkitError: an unknown section or key (naming near ones), a value of the wrong type or out of range.
+    """
+    tree = _read(source) if source else {}
+    for change in changes:
+        _set(tree, change)
+    known = all_sections() if set(tree) - set(sections) else sections
+    for name in tree:
+        if name not in known:
+            raise ToolkitError(f"settings: there is no section {name!r}{_near(name, known)}")
+    return Config({name: _build(kind, tree.get(name, {}), name) for name, kind in sections.items()})
+
+
+def _read(source: str) -> dict[str, Any]:
+    shipped = {path.name.removesuffix(".toml"): path for path in files("experiments").joinpath("configs").iterdir()}
+    try:
+        text = shipped[source].read_text("utf-8") if source in shipped else Path(source).read_text("utf-8")
+    except OSError as error:
+        raise ToolkitError(
+            f"settings file {source!r} cannot be read ({error.strerror}); shipped ones are {', '.join(sorted(shipped))}"
+        ) from error
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ToolkitError(f"settings file {source!r} is not TOML: {error}") from error
+
+
+def _set(tree: dict[str, Any], change: str) -> None:
+    path, equals, text = change.partition("=")
+    *parents, key = path.strip().split(".")
+    if not equals or not parents or not key:
+        raise ToolkitError(f"--set {change!r}: wanted section.key=value, for example --set fit.epochs=20")
+    try:
+        value = tomllib.loads(f"x = {text}")["x"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    for parent in parents:
+        tree = tree.setdefault(parent, {})
+        if not isinstance(tree, dict):
+            raise ToolkitError(f"--set {change!r}: {parent!r} is a value, not a section")
+    tree[key] = value
+
+
+def _build(kind: type[Any], values: Any, where: str) -> Any:
+    if not isinstance(values, dict):
+        raise ToolkitError(f"settings: {where} is a section, got {values!r}")
+    hints = get_type_hints(kind)
+    names = [f.name for f in dataclasses.fields(kind)]
+    arguments = {}
+    for key, value in values.items():
+        if key not in names:
+            raise ToolkitError(f"settings: {where} has no {key!r}{_near(key, names)}")
+        arguments[key] = _fit(hints[key], value, f"{where}.{key}")
+    try:
+        return kind(**arguments)
+    except (TypeError, ValueError) as error:
+        raise ToolkitError(f"settings: {error}") from error
+
+
+def _fit(hint: Any, value: Any, where: str) -> Any:
+    """``value`` as the annotation ``hint`` wants it, or an error that says what it wants."""
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return _build(hint, value, where)
+    origin, choices = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        kinds = [choice for choice in choices if choice is not type(None)]
+        return None if value in (None, "none") and len(kinds) < len(choices) else _fit(kinds[0], value, where)
+    if origin is Literal:
+        if value not in choices:
+            raise ToolkitError(f"settings: {where} = {value!r}, wanted one of {', '.join(map(str, choices))}")
+        return value
+    if origin is tuple and isinstance(value, list | tuple):
+        return tuple(_fit(choices[0], item, where) for item in value)
+    if hint is float and type(value) is int:
+        return float(value)
+    wanted = origin or hint
+    if type(value) is not wanted:
+        raise ToolkitError(f"settings: {where} = {value!r}, wanted {getattr(wanted, '__name__', wanted)}")
+    return value
+
+
+def _near(name: str, known: Any) -> str:
+    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+    return f"; did you mean {' or '.join(close)}?" if close else f"; there are {', '.join(known)}"
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_none(inner) for key, inner in value.items() if inner is not None}
+    return value

@@ -1,0 +1,52 @@
+"""Progress of long work: a bar on a terminal, a line now and then in a log."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+Step = Callable[[int, int, str], None]
+"""Called with (done, total, what was done last)."""
+
+LOG_EVERY = 10.0  # seconds
+
+
+@contextmanager
+def progress(title: str, console: Console) -> Iterator[Step]:
+    """Yield a `Step` to call after each piece of work; shows a bar, or plain lines where there is no terminal."""
+    if not console.is_terminal:
+        yield _log(title, console)
+        return
+    columns = (
+        TextColumn("[bold]{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("[dim]{task.fields[last]}"),
+    )
+    with Progress(*columns, console=console) as bars:
+        task = bars.add_task(title, total=None, last="")
+
+        def step(done: int, total: int, last: str = "") -> None:
+            bars.update(task, completed=done, total=total, last=last)
+
+        yield step
+
+
+def _log(title: str, console: Console) -> Step:
+    start = said = time.monotonic()
+
+    def step(done: int, total: int, last: str = "") -> None:
+        nonlocal said
+        now = time.monotonic()
+        if done < total and now - said < LOG_EVERY:
+            return
+        said = now
+        console.print(f"{title}: {done}/{total} ({now - start:.0f} s) {last}".rstrip(), highlight=False, markup=False)
+
+    return step

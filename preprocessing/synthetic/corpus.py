@@ -1,0 +1,226 @@
+"""The embedded corpus of synthetic micro-expressions: draw every clip, render it, write it like a real data set.
+
+    root/
+      frames/s01/c03/img12.jpg   file numbers start anywhere and are not padded, as in CASME II
+      annotation.csv             subject, clip, onset, apex, offset (file numbers), fps, emotion, action_units
+      truth/s01/c03.npz          what no adapter reads: see `truth.Truth`
+      corpus.json                settings and generator version; written last
+
+Every clip depends on (seed, subject, clip) only. A clip is rendered aside and renamed, so whatever stops a run, the
+next one goes on and ends with the same bytes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from numpy.typing import NDArray
+
+from preprocessing.cache import write_text
+from preprocessing.errors import DatasetError, EnvironmentProblemError
+from preprocessing.synthetic import rendering
+from preprocessing.synthetic.action_units import EMOTIONS, notation
+from preprocessing.synthetic.geometry import Identity, draw_identity
+from preprocessing.synthetic.plot import draw_truth
+from preprocessing.synthetic.portrait import Portrait, draw_portrait
+from preprocessing.synthetic.settings import CorpusSettings
+from preprocessing.synthetic.truth import Truth
+
+VERSION = 1
+ANNOTATION, RECORD, STARTED = "annotation.csv", "corpus.json", "corpus.started.json"
+SHARES = (0.22, 0.18, 0.24, 0.15, 0.21)
+"""Share of each of `EMOTIONS` among the clips."""
+
+
+def generate(
+    root: Path, settings: CorpusSettings, jobs: int = 1, on_clip: Callable[[int, int], None] | None = None
+) -> Path:
+    """Make the corpus below ``root``, or what is missing of it, and return ``root``.
+
+    A finished corpus of the same settings is left untouched; one of other settings is replaced.
+
+    Args:
+        root: folder of the corpus; made if there is none.
+        settings: what to make.
+        jobs: worker processes. The bytes do not depend on it.
+        on_clip: called with (clips done, clips in all) after every clip.
+
+    Raises:
+        DatasetError: ``root`` holds something that this generator did not make.
+        EnvironmentProblemError: a file cannot be written.
+    """
+    try:
+        spec = {"generator": VERSION, "settings": dataclasses.asdict(settings)}
+        _claim(root, spec)
+        left = [key for key in settings.clips if not _is_done(root, *key)]
+        if not left and _read(root / RECORD) == spec and (root / ANNOTATION).is_file():
+            return root
+        done = len(settings.clips) - len(left)
+        emotions = dict(zip(settings.clips, _shown(settings), strict=True))
+        for _ in _each(jobs, [(root, settings, *key, emotions[key]) for key in left]):
+            done += 1
+            if on_clip is not None:
+                on_clip(done, len(settings.clips))
+        write_text(root / ANNOTATION, _annotation(root, settings).to_csv(index=False, lineterminator="\n"))
+        write_text(root / RECORD, json.dumps(spec, indent=1, sort_keys=True) + "\n")
+        (root / STARTED).unlink(missing_ok=True)
+    except OSError as error:
+        raise EnvironmentProblemError(f"the corpus cannot be written to {root}: {error}") from error
+    return root
+
+
+def clip_name(subject: int, clip: int) -> tuple[str, str]:
+    """Folder names of a clip: ``(0, 2)`` is ``("s01", "c03")``."""
+    return f"s{subject + 1:02d}", f"c{clip + 1:02d}"
+
+
+def stream(settings: CorpusSettings, *key: int) -> np.random.Generator:
+    """Random numbers of (seed, *key), independent of every other key."""
+    return np.random.default_rng(np.random.SeedSequence(settings.seed, spawn_key=key))
+
+
+@functools.lru_cache(maxsize=2)
+def sitter(seed: int, subject: int, size: tuple[int, int]) -> tuple[Identity, Portrait]:
+    """The person and the neutral portrait of a subject; the latest two are kept, for the subject's other clips."""
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(subject,)))
+    # multiples of the golden ratio spread any number of subjects evenly over the skin tones
+    who = draw_identity(rng, *size, rank=(0.1 + subject * 0.6180339887) % 1)
+    return who, draw_portrait(who, size, rng)
+
+
+def draw_clip(
+    settings: CorpusSettings, subject: int, clip: int, emotion: str
+) -> tuple[Truth, Iterator[NDArray[np.uint8]]]:
+    """The truth of one clip and its frames (H, W, 3) uint8 RGB, before JPEG.
+
+    Every nuisance has its own random stream: switching one off changes nothing else.
+    """
+    who, portrait = sitter(settings.seed, subject, settings.size)
+    rngs = [stream(settings, subject, clip, part) for part in range(6)]
+    truth = draw_truth(settings, who, portrait.face, emotion, *rngs[:3])
+    gains = rendering.flicker_gains(rngs[3], truth.n_frames, settings.fps, settings.flicker)
+    lighting = rendering.draw_lighting(rngs[4])
+    return truth, rendering.render(truth, portrait, lighting, gains, settings.noise, rngs[5])
+
+
+def _each(jobs: int, tasks: list[tuple[Any, ...]]) -> Iterator[Path]:
+    """Make clips, here or in worker processes, and yield the folder of each as it is done."""
+    if jobs == 1:
+        yield from (_make_clip(*task) for task in tasks)
+    else:
+        yield from Parallel(jobs, return_as="generator_unordered")(delayed(_make_clip)(*task) for task in tasks)
+
+
+def _make_clip(root: Path, settings: CorpusSettings, subject: int, clip: int, emotion: str) -> Path:
+    """Render one clip aside, then show it; return its folder of frames."""
+    person, name = clip_name(subject, clip)
+    folder = root / "frames" / person / name
+    shutil.rmtree(folder, ignore_errors=True)
+    aside = root / "frames" / person / f".{name}.partial"
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        truth, frames = draw_clip(settings, subject, clip, emotion)
+        first = _first_file(settings, subject, clip)
+        for number, frame in enumerate(frames, first):
+            bgr = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
+            code = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, settings.jpeg_quality])[1]
+            (aside / f"img{number}.jpg").write_bytes(code.tobytes())
+    finally:
+        cv2.setNumThreads(threads)
+    record = _truth_path(root, subject, clip)
+    record.parent.mkdir(parents=True, exist_ok=True)
+    truth.save(record)
+    # the folder of frames appears last: with it, the clip is done
+    return aside.rename(folder)
+
+
+def _is_done(root: Path, subject: int, clip: int) -> bool:
+    person, name = clip_name(subject, clip)
+    return (root / "frames" / person / name).is_dir() and _truth_path(root, subject, clip).is_file()
+
+
+def _truth_path(root: Path, subject: int, clip: int) -> Path:
+    person, name = clip_name(subject, clip)
+    return root / "truth" / person / f"{name}.npz"
+
+
+def _first_file(settings: CorpusSettings, subject: int, clip: int) -> int:
+    return int(stream(settings, subject, clip, 6).integers(1, 120))
+
+
+def _shown(settings: CorpusSettings) -> list[str]:
+    """Emotion that each clip shows, in the order of ``settings.clips``: fixed shares, random order."""
+    n = len(settings.clips)
+    exact = n * np.array(SHARES)
+    counts = np.floor(exact).astype(int)
+    counts[np.argsort(counts - exact, kind="stable")[: n - counts.sum()]] += 1
+    shown = np.repeat(EMOTIONS, counts)
+    return [str(emotion) for emotion in stream(settings).permutation(shown)]
+
+
+def _labels(settings: CorpusSettings) -> list[str]:
+    """Emotion that is annotated for each clip: what it shows, or a permutation of that."""
+    shown = _shown(settings)
+    if not settings.null:
+        return shown
+    return [str(emotion) for emotion in stream(settings, 0, 0, 7).permutation(shown)]
+
+
+def _annotation(root: Path, settings: CorpusSettings) -> pd.DataFrame:
+    rows = []
+    for (subject, clip), emotion in zip(settings.clips, _labels(settings), strict=True):
+        truth = Truth.load(_truth_path(root, subject, clip))
+        first = _first_file(settings, subject, clip)
+        person, name = clip_name(subject, clip)
+        rows.append(
+            {
+                "subject": person,
+                "clip": name,
+                "onset": first + truth.onset,
+                "apex": first + truth.apex,
+                "offset": first + truth.offset,
+                "fps": settings.fps,
+                "emotion": emotion,
+                "action_units": notation(truth.action_units),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _claim(root: Path, spec: dict[str, Any]) -> None:
+    """Make ``root`` ours: empty, or holding a corpus of ``spec``, finished or not."""
+    if root.exists() and not root.is_dir():
+        raise DatasetError(f"{root} is a file, wanted a folder for the synthetic corpus: name another one")
+    root.mkdir(parents=True, exist_ok=True)
+    if not any((root / mark).is_file() for mark in (RECORD, STARTED)) and any(root.iterdir()):
+        raise DatasetError(f"{root} is not empty and holds no synthetic corpus: name another folder for it")
+    if spec in (_read(root / RECORD), _read(root / STARTED)):
+        return
+    # an unfinished clearing must not pass for a corpus: the mark of this spec comes after it
+    write_text(root / STARTED, "{}\n")
+    for name in (RECORD, ANNOTATION):
+        (root / name).unlink(missing_ok=True)
+    for name in ("frames", "truth"):
+        if (root / name).exists():
+            shutil.rmtree(root / name)
+    write_text(root / STARTED, json.dumps(spec, indent=1, sort_keys=True) + "\n")
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None

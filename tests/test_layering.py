@@ -1,0 +1,149 @@
+"""The architecture, checked on the source: who may import what, and what may not stand anywhere."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+LAYERS = ("preprocessing", "dynamic_images", "fusion_net", "experiments")
+SOURCES = sorted(path for layer in LAYERS for path in (REPOSITORY / layer).rglob("*.py"))
+LIBRARY = [path for path in SOURCES if path.relative_to(REPOSITORY).parts[0] != "experiments"]
+
+
+def imports(path: Path) -> Iterator[tuple[int, str]]:
+    """Line and full module name of every import of a file, also those inside functions."""
+    package = path.relative_to(REPOSITORY).parent.parts
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) + 1 - node.level] if node.level else ()
+            yield node.lineno, ".".join([*above, *([node.module] if node.module else [])])
+
+
+def breaches(forbidden: dict[Path, set[str]]) -> list[str]:
+    """``file:line imports module`` for every import whose first part a file may not have."""
+    return [
+        f"{path.relative_to(REPOSITORY)}:{line} imports {module}"
+        for path, names in forbidden.items()
+        for line, module in imports(path)
+        if module.split(".")[0] in names
+    ]
+
+
+def room(path: Path) -> str:
+    return path.relative_to(REPOSITORY).as_posix()
+
+
+def test_the_reader_of_imports_sees_all_forms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "REPOSITORY", tmp_path)
+    (tmp_path / "a").mkdir()
+    file = tmp_path / "a" / "b.py"
+    file.write_text("import x.y\nfrom p import q\nfrom . import r\nfrom .s import t\ndef f():\n    import z\n")
+    assert [name for _, name in sorted(imports(file))] == ["x.y", "p", "a", "a.s", "z"]
+
+
+def test_there_are_sources_to_check() -> None:
+    assert {path.relative_to(REPOSITORY).parts[0] for path in SOURCES} == set(LAYERS)
+
+
+def test_imports_point_to_earlier_layers_only() -> None:
+    later = {path: set(LAYERS[LAYERS.index(path.relative_to(REPOSITORY).parts[0]) + 1 :]) for path in SOURCES}
+    assert breaches(later) == []
+
+
+def test_no_package_imports_the_tests() -> None:
+    assert breaches({path: {"tests", "conftest", "pytest", "hypothesis"} for path in SOURCES}) == []
+
+
+def test_dlib_has_one_home() -> None:
+    elsewhere = [path for path in SOURCES if room(path) != "preprocessing/landmarks.py"]
+    assert breaches({path: {"dlib", "face_recognition", "face_recognition_models"} for path in elsewhere}) == []
+
+
+def test_torch_stays_in_the_later_layers() -> None:
+    early = [path for path in SOURCES if room(path).startswith(("preprocessing/", "dynamic_images/"))]
+    assert breaches({path: {"torch", "torchvision", "safetensors"} for path in early}) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "unwanted"),
+    [
+        ("preprocessing.datasets, dynamic_images.dataset", {"torch", "matplotlib"}),
+        ("experiments.cli", {"torch"}),
+    ],
+)
+def test_offline_modules_stay_small(module: str, unwanted: set[str]) -> None:
+    """A worker that loads torch weighs 200 MB more; the command line must answer --help at once."""
+    code = f"import sys, {module}; print(*sorted({unwanted!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == []
+
+
+def test_no_room_for_everything() -> None:
+    names = {"utils", "util", "common", "helpers", "helper", "misc"}
+    found = [room(p) for top in (*LAYERS, "tests") for p in (REPOSITORY / top).rglob("*") if p.stem in names]
+    assert found == []
+
+
+def test_library_code_does_not_print() -> None:
+    calls = [
+        f"{room(path)}:{node.lineno}"
+        for path in LIBRARY
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+    ]
+    assert calls == []
+
+
+def test_nothing_catches_everything() -> None:
+    """``except Exception`` hides the class that a metric then silently leaves out."""
+    caught = [
+        f"{room(path)}:{node.lineno}"
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ExceptHandler)
+        and (node.type is None or (isinstance(node.type, ast.Name) and node.type.id in {"Exception", "BaseException"}))
+        and not any(isinstance(inner, ast.Raise) for inner in ast.walk(node))
+    ]
+    assert caught == []
+
+
+def test_user_input_is_not_checked_by_assert() -> None:
+    """``python -O`` removes asserts, and their message is for nobody."""
+    asserts = [
+        f"{room(path)}:{node.lineno}"
+        for path in LIBRARY
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Assert)
+    ]
+    assert asserts == []
+
+
+def test_no_machine_paths_in_the_repository() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if listed.returncode:
+        pytest.skip("needs the git repository")
+    machine = re.compile(r"(?<![\w.~/-])/(?:home|Users|root|work|mnt|media|scratch|private)/\w|\b[A-Z]:\\\w")
+    found = []
+    for name in filter(None, listed.stdout.split("\0")):
+        try:
+            text = (REPOSITORY / name).read_text(encoding="utf-8")
+        except (UnicodeDecodeError, FileNotFoundError, IsADirectoryError):
+            continue  # a picture, or deleted since it was listed
+        found += [f"{name}: {match.group()}" for match in machine.finditer(text)]
+    assert found == []
