@@ -22,6 +22,7 @@ Transform = NDArray[np.float64]
 EYE_LINE, EYE_GAP, NOSE_LINE = 0.33, 0.32, 0.57
 
 FARTHEST = 0.2  # of the crop's side, per frame
+MOVABLE = 0.3  # trust in the parts of a face that expressions move
 
 
 def anchors(points: Points) -> NDArray[np.float64]:
@@ -119,23 +120,28 @@ def _grow(factor: int) -> Transform:
 def rigid_weights(landmarks: NDArray[Any], size: int) -> NDArray[np.float32]:
     """How far each crop pixel is trusted to follow the skull. (68, 2) crop px → (size, size) in 0..1.
 
-    Ours: 1 inside the face (its hull, raised to the forehead), falling to 0 over brows, eyes, mouth and chin, which
-    are the parts that expressions and blinks move.
+    Ours: 1 inside the face (its hull, raised to the forehead), `MOVABLE` around brows, eyes, mouth and chin, which are
+    the parts that expressions and blinks move. Not 0: while they rest, their edges say more about the head than all
+    the skin between them, and when they move, the robust fit drops them. On the synthetic truth 0 leaves more head
+    motion in the crops than 0.3 does (30 clips: 0.050 px against 0.045 px, worst clip 0.26 px against 0.11 px).
     """
     points = np.asarray(landmarks, np.float32)
     gap = float(np.linalg.norm(points[EYES][:6].mean(0) - points[EYES][6:].mean(0)))
     brow_up = points[BROWS] - np.array([0, 0.5 * gap], np.float32)
-    face = np.zeros((size, size), np.uint8)
-    cv2.fillConvexPoly(face, cv2.convexHull(np.concatenate([points[JAW], brow_up])).astype(np.int32), 1)
-    moving = np.zeros((size, size), np.uint8)
-    for part in (points[17:22], points[22:27], points[36:42], points[42:48], points[MOUTH], points[5:12]):
-        cv2.fillConvexPoly(moving, cv2.convexHull(part).astype(np.int32), 1)
+    face = _filled(size, np.concatenate([points[JAW], brow_up]))
+    brows, eyes = (points[17:22], points[22:27]), (points[36:42], points[42:48])
+    movable = np.any([_filled(size, part) for part in (*brows, *eyes, points[MOUTH], points[5:12])], axis=0)
     reach = max(1, round(0.12 * gap))
-    moving = np.asarray(cv2.dilate(moving, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)), np.uint8)
-    nose = np.zeros((size, size), np.uint8)
-    cv2.fillConvexPoly(nose, cv2.convexHull(points[NOSE]).astype(np.int32), 1)
-    trusted = (face & ~moving | nose).astype(np.float32)
-    return np.asarray(cv2.GaussianBlur(trusted, (0, 0), 0.03 * size), np.float32) * trusted
+    around = cv2.dilate(movable.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)).astype(bool)
+    trust = np.where(around & ~_filled(size, points[NOSE]), MOVABLE, 1).astype(np.float32) * face
+    return np.asarray(cv2.GaussianBlur(trust, (0, 0), 0.03 * size), np.float32) * face
+
+
+def _filled(size: int, points: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Inside of the convex hull of points (N, 2): (size, size)."""
+    mask = np.zeros((size, size), np.uint8)
+    cv2.fillConvexPoly(mask, cv2.convexHull(points).astype(np.int32), 1)
+    return mask.astype(bool)
 
 
 class RigidRegistration:

@@ -173,7 +173,7 @@ def test_trust_is_on_skin_that_follows_the_skull(drawn_face: Any) -> None:
         return float(trust[y, x])
 
     moving = np.concatenate([points[BROWS], points[EYES], points[MOUTH], points[7:10]])
-    assert max(map(at, moving)) == 0
+    assert max(map(at, moving)) < 0.5
     assert trust[0].max() == trust[-1].max() == trust[:, 0].max() == trust[:, -1].max() == 0
     cheeks = [(points[36] + points[48]) / 2, (points[45] + points[54]) / 2]
     forehead = points[[21, 22]].mean(0) - [0, 12]
