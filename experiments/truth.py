@@ -31,7 +31,7 @@ from preprocessing.synthetic.corpus import generate
 from preprocessing.synthetic.truth import Truth, dense_motion, expression_motion, load_truth, peaks, unit_fields
 
 FILE = "truth.json"
-VERSION = 1
+VERSION = 2
 FLOW_CLIPS = 24
 MOVING, STILL = 0.25, 0.02  # share of the clip's largest displacement; the still part is also under STILL px
 METHODS = ("dis", "farneback", "tvl1", "zero")
@@ -64,6 +64,15 @@ def write(run: Path, root: Path, cache: Path, config: Config, step: Callable[[in
             return path
     except (OSError, ValueError, KeyError):
         pass  # not measured yet
+    rows = measure(root, cache, config, step)
+    write_text(path, json.dumps({"key": key, "truth": rows}, indent=1) + "\n")
+    return path
+
+
+def measure(
+    root: Path, cache: Path, config: Config, step: Callable[[int, int, str], None] | None = None
+) -> list[dict[str, Any]]:
+    """All rows; ``step`` is told after each group of them."""
     clips = usable(cache)
     parts: list[Callable[[], list[dict[str, Any]]]] = [
         lambda: landmark_rows(root, cache, clips),
@@ -75,9 +84,9 @@ def write(run: Path, root: Path, cache: Path, config: Config, step: Callable[[in
     rows = []
     for i, part in enumerate(parts, start=1):
         rows += part()
-        step(i, len(parts), "")
-    write_text(path, json.dumps({"key": key, "truth": rows}, indent=1) + "\n")
-    return path
+        if step:
+            step(i, len(parts), "")
+    return rows
 
 
 def usable(cache: Path) -> list[str]:
@@ -105,10 +114,8 @@ def landmark_rows(root: Path, cache: Path, clips: Sequence[str]) -> list[dict[st
     errors, trivial = (
         np.array([_point_error(a, t) for a, t in zip(points, true, strict=True)]) for points in (found, floor)
     )
-    return [
-        _row("landmark error, mean of 68 points", 100 * errors.mean(), "% of the eye distance", errors,
-             f"2–3; mean face on true eyes: {100 * trivial.mean():.2f}"),
-    ]  # fmt: skip
+    wanted = f"2 to 3; mean face on true eyes: {100 * trivial.mean():.2f}"
+    return [_row("landmark error, mean of 68 points", 100 * errors, clips, "% of the eye distance", wanted)]
 
 
 def still_rows(root: Path, cache: Path, config: Config) -> list[dict[str, Any]]:
@@ -119,13 +126,12 @@ def still_rows(root: Path, cache: Path, config: Config) -> list[dict[str, Any]]:
     at, artefacts = root.with_name(f"{root.name}-still"), cache.with_name(f"{cache.name}-still")
     generate(at, still)
     build_dataset(synthetic.load(at), artefacts, config.stages)
-    moves = []
-    for clip_id in usable(artefacts):
+    clips, moves = usable(artefacts), []
+    for clip_id in clips:
         transforms = clip_folder(artefacts, clip_id).load("transforms.npy")
         places = _follow(transforms, np.tile(np.eye(2, 3), (len(transforms), 1, 1)), _face_points(at, clip_id))
         moves.append(np.linalg.norm(np.diff(places, axis=0), axis=2).mean())
-    values = np.array(moves)
-    return [_row("still face, motion per frame after alignment", values.mean(), "px", values, "< 0.02")]
+    return [_row("still face, motion per frame after alignment", np.array(moves), clips, "px", "< 0.02")]
 
 
 def head_motion_rows(root: Path, cache: Path, clips: Sequence[str]) -> list[dict[str, Any]]:
@@ -140,12 +146,11 @@ def head_motion_rows(root: Path, cache: Path, clips: Sequence[str]) -> list[dict
             places = _follow(used, rigid, points)
             kept.append(float(np.sqrt(np.square(places - places[0]).sum(-1).mean())))
     values = np.array(left)
-    trivial = float(np.mean(before))
     return [
         _row(
-            "head motion left after alignment, RMS", values.mean(), "px", values, f"< 0.15; uncorrected {trivial:.2f}"
+            "head motion left after alignment, RMS", values, clips, "px", f"< 0.15; uncorrected {np.mean(before):.2f}"
         ),
-        _row("head motion left, worst clip", values.max(), "px", values, ""),
+        _row("head motion left, worst clip", values, clips, "px", statistic=np.max),
     ]
 
 
@@ -158,8 +163,8 @@ def flow_rows(root: Path, cache: Path, clips: Sequence[str], settings: FlowSetti
     tries = {f"{settings.method}, in use": settings, **plain, "zero flow, the floor": FlowSettings(method="zero")}
     for name, tried in tries.items():
         moving, still = np.array([flow_error(case, tried) for case in cases]).T
-        rows.append(_row(f"flow error where skin moves: {name}", moving.mean(), "px", moving, ""))
-        rows.append(_row(f"flow error where it is still: {name}", np.nanmean(still), "px", still, ""))
+        rows.append(_row(f"flow error where skin moves: {name}", moving, chosen, "px"))
+        rows.append(_row(f"flow error where it is still: {name}", still, chosen, "px"))
     return rows
 
 
@@ -171,12 +176,14 @@ def intensity_rows(root: Path, cache: Path, clips: Sequence[str], smoothing: flo
         true = true_intensity(truth)[: len(intensity)]
         correlations.append(np.corrcoef(intensity, true)[0, 1])
         misses.append(abs(apex_of(intensity, smoothing) - (truth.apex - truth.onset)) / len(intensity))
-    values, off = np.array(correlations), np.array(misses)
+    near = 100.0 * (np.array(misses) <= 0.1)
+    guess = 100 * _middle_guess(root, clips)
+    curve = "intensity curve against true displacement, median correlation"
+    apex = "clips with intensity maximum within 10 % of the clip length of the apex"
     return [
-        _row("intensity curve against true displacement, median correlation", np.median(values), "r", values, "> 0.9"),
-        _row("clips with intensity maximum within 10 % of the clip length of the apex", 100 * (off <= 0.1).mean(), "%",
-             off, "> 80; a guess at the middle: " f"{100 * _middle_guess(root, clips):.0f}"),
-    ]  # fmt: skip
+        _row(curve, np.array(correlations), clips, "r", "> 0.9", np.median),
+        _row(apex, near, clips, "%", f"> 80; a guess at the middle: {guess:.0f}"),
+    ]
 
 
 def true_intensity(truth: Truth) -> NDArray[np.float64]:
@@ -261,12 +268,33 @@ def _eyes(landmarks: NDArray[Any], size: int) -> NDArray[np.bool_]:
     return cv2.dilate(mask, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)).astype(bool)
 
 
-def _row(quantity: str, value: float, unit: str, per_clip: NDArray[Any], wanted: str) -> dict[str, Any]:
-    """One line of the table; the 95 % range is a bootstrap over clips of the mean where the value is a mean."""
-    n = int(np.isfinite(per_clip).sum())
-    return {"quantity": quantity, "value": round(float(value), 4), "unit": unit, "n": n, "wanted": wanted}
+def _row(
+    quantity: str,
+    per_clip: NDArray[Any],
+    clips: Sequence[str],
+    unit: str,
+    wanted: str = "",
+    statistic: Callable[..., Any] = np.nanmean,
+) -> dict[str, Any]:
+    """One line of the table: a statistic over clips, with its 95 % percentile bootstrap interval over subjects."""
+    groups: dict[str, list[int]] = {}
+    for i, clip_id in enumerate(clips):
+        groups.setdefault(clip_id.rsplit("/", 1)[0], []).append(i)
+    members = [np.array(rows) for rows in groups.values()]
+    rng = np.random.default_rng(0)
+    drawn = (np.concatenate([members[i] for i in rng.integers(len(members), size=len(members))]) for _ in range(1000))
+    low, high = np.percentile([statistic(per_clip[rows]) for rows in drawn], [2.5, 97.5])
+    return {
+        "quantity": quantity,
+        "value": round(float(statistic(per_clip)), 4),
+        "low": round(float(low), 4),
+        "high": round(float(high), 4),
+        "unit": unit,
+        "n": int(np.isfinite(per_clip).sum()),
+        "wanted": wanted,
+    }
 
 
 def as_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """The rows as a table for printing."""
-    return pd.DataFrame(list(rows))[["quantity", "value", "unit", "n", "wanted"]]
+    return pd.DataFrame(list(rows))[["quantity", "value", "low", "high", "unit", "n", "wanted"]]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from experiments import workflow
+from experiments import truth, workflow
 from experiments.bench import offline, training
 from experiments.config import Config
 from preprocessing.cache import write_text
@@ -30,6 +30,7 @@ def run(config: Config, out: Path, jobs: int, progress: workflow.Progress) -> Pa
         raise ValueError("the synthetic corpus has a root")
     root = where.root
     parts: dict[str, Callable[[], pd.DataFrame]] = {
+        "Against the synthetic truth": lambda: truth.as_table(truth.measure(root, where.cache, config)),
         "Flow: error and time": lambda: offline.flow_table(root, where.cache, config),
         "Crop size": lambda: offline.size_table(root, config),
         "Offline chain against the reference": lambda: offline.chain_table(root, where.cache, config),

@@ -195,7 +195,7 @@ def stage_table(root: Path, config: Config) -> pd.DataFrame:
 
 def jobs_table(root: Path, config: Config) -> pd.DataFrame:
     """Clips per second with one and two processes, start of the processes included."""
-    clips = _clips(root, 4 * CLIPS)
+    clips = _clips(root, 2 * CLIPS)
     rates = {}
     for jobs in (1, 2):
         with _scratch() as folder:
