@@ -255,7 +255,7 @@ class TestRegistration:
         assert rms(alignment.apply(found, moved) - truth) < 0.05
         corner = sitter.points[54]
         seen = alignment.apply(found, alignment.apply(head, corner + smile)) - alignment.apply(base, corner)
-        assert np.linalg.norm(seen - base[:, :2] @ smile) < 0.06
+        assert np.linalg.norm(seen - base[:, :2] @ smile) < 0.1
 
     def test_a_long_drift_is_followed_from_frame_to_frame(self, sitter: Sitter) -> None:
         """Each frame starts at the one before; measured against the first, errors do not add up."""
