@@ -206,10 +206,10 @@ def flow_case(root: Path, cache: Path, clip_id: str) -> FlowCase:
     at = np.stack(np.meshgrid(np.arange(size), np.arange(size)), axis=-1).astype(np.float64)
     source = alignment.apply(alignment.invert(transforms[0]), at)
     whole = dense_motion(truth, truth.apex)
-    moved = alignment.apply(transforms[k], source + _sample(whole, source))
-    expression = _sample(expression_motion(truth, truth.apex), source) * alignment.scale_of(transforms[0])
+    moved = alignment.apply(transforms[k], source + sample_at(whole, source))
+    expression = sample_at(expression_motion(truth, truth.apex), source) * alignment.scale_of(transforms[0])
     size_of = np.hypot(expression[..., 0], expression[..., 1])
-    face = _sample(truth.face_mask.astype(np.float64)[..., None], source)[..., 0] > 0.99
+    face = sample_at(truth.face_mask.astype(np.float64)[..., None], source)[..., 0] > 0.99
     face &= ~_eyes(folder.load("landmarks.npy"), size)
     moving = face & (size_of > MOVING * size_of[face].max())
     still = face & (size_of < STILL * size_of[face].max()) & (size_of < STILL)
@@ -250,7 +250,7 @@ def _point_error(points: NDArray[np.float64], true: NDArray[np.float64]) -> floa
     return float(np.linalg.norm(points - true, axis=1).mean() / np.linalg.norm(true[36] - true[45]))
 
 
-def _sample(field: NDArray[np.floating], at: NDArray[np.floating]) -> NDArray[np.float64]:
+def sample_at(field: NDArray[np.floating], at: NDArray[np.floating]) -> NDArray[np.float64]:
     """(H, W, C) at positions (h, w, 2): (h, w, C), linear."""
     x, y = (np.ascontiguousarray(at[..., c], np.float32) for c in (0, 1))
     parts = [
