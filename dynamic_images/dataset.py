@@ -73,6 +73,7 @@ def build_clip(clip: Clip, root: Path, settings: StageSettings, landmark_file: P
         return row | {"status": "rejected", "code": error.code, "reason": error.reason} | facts
     apex = None if clip.apex is None else clip.apex - clip.onset
     images = build_images(folder, settings.images, key, apex, settings.flow)
+    images = dict(sorted(images.items()))  # fresh as from the record: the manifest's columns stay in place
     entry = folder.entry("faces")
     quality = {} if entry is None else dict(entry.result)
     facts["offset"] = clip.onset + quality["n_frames"] - 1
