@@ -164,10 +164,10 @@ def train(
 def report(run: RunFolder, cache: Cache = None) -> None:
     """Write the report of a finished run again."""
     from experiments.report import write_report
-    from experiments.results import RUN, read_json
+    from experiments.results import METRICS_FILE, read_json
 
-    about = read_json(run / RUN)
-    out.print(f"{write_report(run, cache or Path('cache') / about['cache'])}")
+    where = cache or Path("cache") / read_json(run / METRICS_FILE)["cache"]
+    out.print(f"{write_report(run, where)}")
 
 
 @app.command()

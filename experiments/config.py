@@ -165,6 +165,8 @@ def _fit(hint: Any, value: Any, where: str) -> Any:
         return tuple(_fit(choices[0], item, where) for item in value)
     if hint is float and type(value) is int:
         return float(value)
+    if hint is str and type(value) is int:  # --set evaluation.scheme=3 means the scheme of that name
+        return str(value)
     wanted = origin or hint
     if type(value) is not wanted:
         raise ToolkitError(f"settings: {where} = {value!r}, wanted {getattr(wanted, '__name__', wanted)}")

@@ -112,7 +112,7 @@ def evaluate(
     for name, table in baselines.items():
         write_text(run / BASELINES / f"{name}.csv", to_csv(check_predictions(table, data.classes)))
     summary = summarise(predictions, baselines, data.classes, recipe.name)
-    write_json(run / METRICS_FILE, {**summary, "warnings": [*warned, *more]})
+    write_json(run / METRICS_FILE, {**summary, "warnings": [*warned, *more], "cache": cache.name})
     return write_report(run, cache)
 
 
