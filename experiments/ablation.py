@@ -47,13 +47,22 @@ def ablate(
         raise ValueError("there are no variants to compare")
     folds = protocol(data.subjects)
     each = len(folds) * len(seeds)
-    predictions, parameters = {}, {}
+    floor = majority(clip_table(data), folds, data.classes)
+    predictions: dict[str, pd.DataFrame] = {}
+    parameters: dict[str, int] = {}
     for number, (name, recipe) in enumerate(variants.items()):
         step = _step(progress, number * each, len(variants) * each, name)
         predictions[name], _ = run_folds(data, folds, folder / name, recipe, seeds, jobs, step)
         parameters[name] = read_json(folder / name / RUN)["parameters"]
-    predictions[FLOOR] = majority(clip_table(data), folds, data.classes)
-    rows = table(predictions, data.classes)
+        rows = _write({**predictions, FLOOR: floor}, parameters, data.classes, folder)
+    return rows
+
+
+def _write(
+    predictions: Mapping[str, pd.DataFrame], parameters: Mapping[str, int], classes: Sequence[str], folder: Path
+) -> pd.DataFrame:
+    """The table of the variants that are finished, after each of them: an ablation takes long."""
+    rows = table(predictions, classes)
     rows.insert(1, "parameters", [parameters.get(name) for name in rows["variant"]])
     rows["parameters"] = rows["parameters"].astype("Int64")
     write_text(folder / "ablation.csv", rows.to_csv(index=False, lineterminator="\n", float_format="%.6g"))
