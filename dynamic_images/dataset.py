@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import cv2
-from joblib import Parallel, delayed
 
 from dynamic_images.build import ImageSettings, build_images
 from preprocessing.cache import clip_folder, write_manifest
@@ -18,6 +17,7 @@ from preprocessing.errors import ClipRejectedError
 from preprocessing.landmarks import DlibLandmarker, landmark_model
 from preprocessing.optical_flow import FlowSettings, check_optflow
 from preprocessing.pipeline import FaceSettings, describe, process_clip
+from preprocessing.workers import unordered
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def build_dataset(
     model = None if settings.faces.landmark_model is None else Path(settings.faces.landmark_model)
     landmark_model(model)  # missing: say so now, not once per clip
     rows: dict[str, dict[str, Any]] = {}
-    for row in _rows(clips, root, settings, model, jobs):
+    for row in unordered(build_clip, [(clip, root, settings, model) for clip in clips], jobs):
         rows[row["clip_id"]] = row
         if on_clip:
             on_clip(row)
@@ -79,17 +79,6 @@ def build_clip(clip: Clip, root: Path, settings: StageSettings, landmark_file: P
     facts["offset"] = clip.onset + quality["n_frames"] - 1
     facts["apex"] = clip.onset + images["apex_index"]
     return row | {"status": "ok", "code": "", "reason": ""} | facts | quality | images
-
-
-def _rows(
-    clips: Sequence[Clip], root: Path, settings: StageSettings, model: Path | None, jobs: int
-) -> Iterator[dict[str, Any]]:
-    if jobs == 1 or len(clips) < 2:
-        for clip in clips:
-            yield build_clip(clip, root, settings, model)
-        return
-    parallel = Parallel(n_jobs=jobs, return_as="generator_unordered")
-    yield from parallel(delayed(build_clip)(clip, root, settings, model) for clip in clips)
 
 
 @cache

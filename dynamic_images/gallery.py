@@ -10,12 +10,12 @@ from typing import Any
 from urllib.parse import quote
 
 from jinja2 import Environment, StrictUndefined
-from joblib import Parallel, delayed
 
 from dynamic_images.build import STAGE
 from dynamic_images.contact_sheet import contact_sheet, is_fresh, number, quality_numbers, sheet_key, words
 from dynamic_images.encoding import VIEW_RANGE
 from preprocessing.cache import clip_folder, read_manifest, write_text
+from preprocessing.workers import unordered
 
 PAGE = "index.html"
 
@@ -69,8 +69,7 @@ def _draw(cache: Path, rows: list[dict[str, Any]], jobs: int, progress: Callable
         folder, path = clip_folder(cache, row["clip_id"]), sheet_path(cache, row["clip_id"])
         if not is_fresh(path, sheet_key(folder, row)):
             todo.append((folder, row, path))
-    drawn = Parallel(n_jobs=jobs, return_as="generator_unordered")(delayed(contact_sheet)(*sheet) for sheet in todo)
-    for done, _ in enumerate(drawn, start=1):
+    for done, _ in enumerate(unordered(contact_sheet, todo, jobs), start=1):
         if progress is not None:
             progress(done, len(todo))
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import errno
 import functools
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
+import cv2
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from experiments import workflow
 from experiments.config import Config, all_sections, load_config, offline_sections
 from experiments.progress import progress
 from preprocessing.datasets import DATASETS
-from preprocessing.errors import ToolkitError
+from preprocessing.errors import ToolkitError, UsageError
 
 app = typer.Typer(
     help="Facial micro-expressions: from clips to dynamic images to a leave-one-subject-out result.",
@@ -41,24 +43,25 @@ RunFolder = Annotated[Path, typer.Argument(help="A run folder: runs/NAME.")]
 
 
 def _guarded(command: F) -> F:
-    """Errors that are meant for people become one sentence and exit code 1."""
+    """Errors that are meant for people become one sentence, and exit code 1, or 2 where what was typed is wrong."""
 
     @functools.wraps(command)
     def guarded(*args: Any, **kwargs: Any) -> Any:
+        code = 1
         try:
             return command(*args, **kwargs)
+        except UsageError as error:
+            code, text = 2, str(error)
         except (ToolkitError, ValueError) as error:
-            err.print(f"[red]error:[/] {str(error).replace('[', chr(92) + '[')}")
+            text = str(error)
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EPERM, errno.EROFS, errno.EDQUOT):
-                raise
-            err.print(
-                f"[red]error:[/] {error.strerror}: {error.filename or 'while writing'}. What is finished is kept."
-            )
+            # numpy's has neither number nor name when the disk is full
+            what = error.strerror or f"a file cannot be written ({error}); is the disk full?"
+            text = f"{what}{f': {error.filename}' if error.filename else ''}. What is finished is kept."
         except KeyboardInterrupt:
-            err.print("interrupted: what is finished is kept, the same command goes on from there")
-            raise typer.Exit(130) from None
-        raise typer.Exit(1)
+            code, text = 130, "interrupted: what is finished is kept, the same command goes on from there"
+        err.print(Text(text) if code == 130 else Text.assemble(("error: ", "red"), text))
+        raise typer.Exit(code)
 
     return guarded  # type: ignore[return-value]
 
@@ -153,7 +156,7 @@ def train(
     settings = _settings(all_sections(), config, changes, null, landmark_model)
     _check_model(model)
     where = workflow.place(name, settings, root, cache)
-    folder = Path("runs") / (run or f"{where.name}-{model}")
+    folder = _run_folder(run or f"{where.name}-{model}")
     report = workflow.train(where, settings, model, folder, jobs or workflow.cores(), _progress)
     _show_scores(folder)
     out.print(f"{report}")
@@ -166,8 +169,10 @@ def report(run: RunFolder, cache: Cache = None) -> None:
     from experiments.report import write_report
     from experiments.results import METRICS_FILE, read_json
 
-    where = cache or Path("cache") / read_json(run / METRICS_FILE)["cache"]
-    out.print(f"{write_report(run, where)}")
+    name = read_json(run / METRICS_FILE).get("cache", "")
+    if cache is None and not name:
+        raise UsageError(f"{run} does not say where its clips are: name the folder with --cache")
+    out.print(f"{write_report(run, cache or Path('cache', name))}")
 
 
 @app.command()
@@ -187,7 +192,7 @@ def ablate(
     changes = [*(change or []), *([f"evaluation.seeds={seeds}"] if seeds else [])]
     settings = _settings(all_sections(), config, changes, null)
     where = workflow.place(name, settings, root, cache)
-    folder = Path("runs") / (run or f"{where.name}-ablation")
+    folder = _run_folder(run or f"{where.name}-ablation")
     out.print(workflow.ablation(where, settings, folder, jobs or workflow.cores(), _progress), markup=False)
 
 
@@ -225,7 +230,13 @@ def _check_model(model: str) -> None:
     from fusion_net.models import MODELS
 
     if model not in MODELS:
-        raise ToolkitError(f"model {model!r} is unknown: choose one of {', '.join(MODELS)}")
+        raise UsageError(f"model {model!r} is unknown: choose one of {', '.join(MODELS)}")
+
+
+def _run_folder(name: str) -> Path:
+    if Path(name).name != name:
+        raise UsageError(f"--name {name!r}: wanted the name of one folder below runs/")
+    return Path("runs") / name
 
 
 def _progress(title: str) -> Any:
@@ -236,10 +247,13 @@ def _show_scores(run: Path) -> None:
     from experiments.results import METRICS_FILE, read_json
 
     table = Table("system", "accuracy", "UF1", "UAR", caption="mean over seeds, 95 % interval over subjects")
-    for row in read_json(run / METRICS_FILE)["rows"]:
+    metrics = read_json(run / METRICS_FILE)
+    for row in metrics["rows"]:
         cells = [_interval(row[metric]) for metric in ("accuracy", "uf1", "uar")]
         table.add_row(row["system"], *cells)
     out.print(table)
+    for note in metrics["undefined"]:
+        out.print(f"note: {note}", markup=False)
 
 
 def _interval(score: dict[str, float | None]) -> str:
@@ -249,4 +263,8 @@ def _interval(score: dict[str, float | None]) -> str:
 
 def main() -> None:
     """Entry point of the console script."""
+    # the decoders' own words about files that end as rejected rows with a reason; a user's own choice stands
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     app()

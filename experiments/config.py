@@ -17,10 +17,18 @@ import tomli_w
 from dynamic_images.build import ImageSettings
 from dynamic_images.dataset import StageSettings
 from preprocessing.cache import plain
-from preprocessing.errors import ToolkitError
+from preprocessing.errors import UsageError
 from preprocessing.optical_flow import FlowSettings
 from preprocessing.pipeline import FaceSettings
 from preprocessing.synthetic.settings import CorpusSettings
+
+WORDS: dict[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "a word",
+    tuple: "a list [..., ...]",
+}
 
 
 @dataclass(frozen=True)
@@ -91,7 +99,7 @@ def load_config(sections: Mapping[str, type[Any]], source: str | None = None, ch
         changes: ``section.key=value`` each, value as TOML would have it (plain words need no quotes).
 
     Raises:
-        ToolkitError: an unknown section or key (naming near ones), a value of the wrong type or out of range.
+        UsageError: an unknown section or key (naming near ones), a value of the wrong type or out of range.
     """
     tree = _read(source) if source else {}
     for change in changes:
@@ -99,7 +107,7 @@ def load_config(sections: Mapping[str, type[Any]], source: str | None = None, ch
     known = all_sections() if set(tree) - set(sections) else sections
     for name in tree:
         if name not in known:
-            raise ToolkitError(f"settings: there is no section {name!r}{_near(name, known)}")
+            raise UsageError(f"settings: there is no section {name!r}{_near(name, known)}")
     return Config({name: _build(kind, tree.get(name, {}), name) for name, kind in sections.items()})
 
 
@@ -108,20 +116,22 @@ def _read(source: str) -> dict[str, Any]:
     try:
         text = shipped[source].read_text("utf-8") if source in shipped else Path(source).read_text("utf-8")
     except OSError as error:
-        raise ToolkitError(
+        raise UsageError(
             f"settings file {source!r} cannot be read ({error.strerror}); shipped ones are {', '.join(sorted(shipped))}"
         ) from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"settings file {source!r} is not TOML: it is no UTF-8 text") from error
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ToolkitError(f"settings file {source!r} is not TOML: {error}") from error
+        raise UsageError(f"settings file {source!r} is not TOML: {error}") from error
 
 
 def _set(tree: dict[str, Any], change: str) -> None:
     path, equals, text = change.partition("=")
     *parents, key = path.strip().split(".")
     if not equals or not parents or not key:
-        raise ToolkitError(f"--set {change!r}: wanted section.key=value, for example --set fit.epochs=20")
+        raise UsageError(f"--set {change!r}: wanted section.key=value, for example --set fit.epochs=20")
     try:
         value = tomllib.loads(f"x = {text}")["x"]
     except tomllib.TOMLDecodeError:
@@ -129,24 +139,24 @@ def _set(tree: dict[str, Any], change: str) -> None:
     for parent in parents:
         tree = tree.setdefault(parent, {})
         if not isinstance(tree, dict):
-            raise ToolkitError(f"--set {change!r}: {parent!r} is a value, not a section")
+            raise UsageError(f"--set {change!r}: {parent!r} is a value, not a section")
     tree[key] = value
 
 
 def _build(kind: type[Any], values: Any, where: str) -> Any:
     if not isinstance(values, dict):
-        raise ToolkitError(f"settings: {where} is a section, got {values!r}")
+        raise UsageError(f"settings: {where} is a section, got {values!r}")
     hints = get_type_hints(kind)
     names = [f.name for f in dataclasses.fields(kind)]
     arguments = {}
     for key, value in values.items():
         if key not in names:
-            raise ToolkitError(f"settings: {where} has no {key!r}{_near(key, names)}")
+            raise UsageError(f"settings: {where} has no {key!r}{_near(key, names)}")
         arguments[key] = _fit(hints[key], value, f"{where}.{key}")
     try:
         return kind(**arguments)
     except (TypeError, ValueError) as error:
-        raise ToolkitError(f"settings: {error}") from error
+        raise UsageError(f"settings: {error}") from error
 
 
 def _fit(hint: Any, value: Any, where: str) -> Any:
@@ -159,7 +169,7 @@ def _fit(hint: Any, value: Any, where: str) -> Any:
         return None if value in (None, "none") and len(kinds) < len(choices) else _fit(kinds[0], value, where)
     if origin is Literal:
         if value not in choices:
-            raise ToolkitError(f"settings: {where} = {value!r}, wanted one of {', '.join(map(str, choices))}")
+            raise UsageError(f"settings: {where} = {value!r}, wanted one of {', '.join(map(str, choices))}")
         return value
     if origin is tuple and isinstance(value, list | tuple):
         return tuple(_fit(choices[0], item, where) for item in value)
@@ -169,7 +179,7 @@ def _fit(hint: Any, value: Any, where: str) -> Any:
         return str(value)
     wanted = origin or hint
     if type(value) is not wanted:
-        raise ToolkitError(f"settings: {where} = {value!r}, wanted {getattr(wanted, '__name__', wanted)}")
+        raise UsageError(f"settings: {where} = {value!r}, wanted {WORDS.get(wanted, wanted)}")
     return value
 
 

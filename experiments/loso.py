@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 import fusion_net
@@ -50,6 +49,7 @@ from fusion_net.predict import predict
 from fusion_net.seeds import fold_seed
 from preprocessing.cache import key_of, plain, write_text
 from preprocessing.errors import ToolkitError
+from preprocessing.workers import unordered
 
 Progress = Callable[[int, int, str], None]
 """Called with (folds done, folds in all, what was done), reused folds included."""
@@ -203,16 +203,12 @@ def _train(
     data: ClipTensors, run: Path, recipe: Recipe, tasks: list[tuple[int, Fold, str]], jobs: int
 ) -> Iterator[str]:
     """Yield a line for each fold as soon as it is on disk."""
-    if jobs == 1 or len(tasks) < 2:
-        for task in tasks:
-            yield _train_and_keep(data, run, recipe, *task)
-        return
     # As arrays, the inputs are dumped once by joblib and mapped by every worker; mode "c" gives torch a writable view
     # that is never written back.
     arrays = {name: tensor.numpy() for name, tensor in data.inputs.items()}
     bare = dataclasses.replace(data, inputs={})
-    parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", mmap_mode="c", max_nbytes="1M")
-    yield from parallel(delayed(_train_mapped)(bare, arrays, run, recipe, *task) for task in tasks)
+    mapped = [(bare, arrays, run, recipe, *task) for task in tasks]
+    yield from unordered(_train_mapped, mapped, jobs, mmap_mode="c", max_nbytes="1M")
 
 
 def _train_mapped(

@@ -17,7 +17,7 @@ from experiments.config import Config
 from preprocessing.cache import MANIFEST, read_manifest, write_text
 from preprocessing.datasets import Dataset, find_dataset
 from preprocessing.datasets.labels import Scheme, class_of, find_scheme
-from preprocessing.errors import ToolkitError
+from preprocessing.errors import UsageError
 from preprocessing.synthetic.corpus import generate
 
 if TYPE_CHECKING:
@@ -38,11 +38,13 @@ class Place:
         dataset: what it is.
         root: the files; None where the user gave none and the data set is not made here.
         cache: ``cache/<dataset>``.
+        ours: whether the files are made here. Those of a root that the user gave are only read.
     """
 
     dataset: Dataset
     root: Path | None
     cache: Path
+    ours: bool = False
 
     @property
     def name(self) -> str:
@@ -54,9 +56,8 @@ def place(dataset: str, config: Config, root: Path | None = None, cache: Path | 
     """Resolve the folders of a data set; a corpus whose labels carry no information never shares a folder."""
     found = find_dataset(dataset)
     name = _corpus_name(config) if dataset == SYNTHETIC else dataset
-    if dataset == SYNTHETIC:
-        root = root or corpus_root(config)
-    return Place(found, root, cache or Path("cache") / name)
+    ours = dataset == SYNTHETIC and root is None
+    return Place(found, corpus_root(config) if ours else root, cache or Path("cache") / name, ours)
 
 
 def _corpus_name(config: Config) -> str:
@@ -78,14 +79,13 @@ def make_dataset(where: Place, config: Config, jobs: int, progress: Progress) ->
     """All offline stages of a data set; returns its manifest.
 
     Raises:
-        ToolkitError: no root was given, or the data set does not lie there.
+        UsageError: no root was given.
+        DatasetError: the data set does not lie there.
     """
-    if where.dataset.name == SYNTHETIC and where.root is not None:
-        make_corpus(where.root, config, jobs, progress)
     if where.root is None:
-        raise ToolkitError(
-            f"where is {where.name}? Give its folder: make dataset DATASET={where.name} ROOT=/path/to/it"
-        )
+        raise UsageError(f"the folder of {where.dataset.name} is not given: add --root /path (with make: ROOT=/path)")
+    if where.ours:
+        make_corpus(where.root, config, jobs, progress)
     clips = where.dataset.load(where.root)
     done = 0
     with progress("faces, flow, dynamic images") as step:
@@ -107,6 +107,7 @@ def train(where: Place, config: Config, model: str, run: Path, jobs: int, progre
     """
     from experiments.loso import Recipe, evaluate  # torch takes seconds to load; offline commands do without
 
+    find_scheme(where.dataset.name, config["evaluation"].scheme)  # no labels: say so now, not after hours of work
     if where.root is not None or not (where.cache / MANIFEST).is_file():
         make_dataset(where, config, jobs, progress)
     data = load_tensors(where, config, model)
@@ -136,6 +137,7 @@ def ablation(where: Place, config: Config, folder: Path, jobs: int, progress: Pr
     from experiments.ablation import ablate, markdown
     from experiments.loso import Recipe
 
+    find_scheme(where.dataset.name, config["evaluation"].scheme)
     if where.root is not None or not (where.cache / MANIFEST).is_file():
         make_dataset(where, config, jobs, progress)
     variants = {fusion: {"fusion": fusion} for fusion in ("gated", "concat", "sum", "temporal_only", "intensity_only")}

@@ -238,12 +238,15 @@ def read_manifest(cache: Path) -> pd.DataFrame:
     """The manifest of ``cache``.
 
     Raises:
-        ToolkitError: there is none yet.
+        ToolkitError: there is none yet, or it is no table.
     """
     path = cache / MANIFEST
     if not path.is_file():
         raise ToolkitError(f"{path} does not exist: build it with `mer dataset {cache.name}` first")
-    return pd.read_csv(path, dtype={"clip_id": str, "subject": str, "emotion": str, "reason": str})
+    try:
+        return pd.read_csv(path, dtype={"clip_id": str, "subject": str, "emotion": str, "reason": str})
+    except ValueError as error:
+        raise ToolkitError(f"{path} is no manifest ({error}): run `mer dataset` again") from error
 
 
 def _size(path: Path) -> int | None:

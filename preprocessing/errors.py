@@ -11,6 +11,10 @@ class ToolkitError(Exception):
     """Base of every error that the command line prints as one sentence."""
 
 
+class UsageError(ToolkitError):
+    """A name, option or setting that does not exist or cannot be: what was typed is to be changed."""
+
+
 class DatasetError(ToolkitError):
     """A data set, its root or its annotation table is not usable as given."""
 

@@ -74,7 +74,11 @@ class DlibLandmarker:
 
     @cached_property
     def _predictor(self) -> Any:
-        return _dlib().shape_predictor(str(landmark_model(self._model)))
+        path = landmark_model(self._model)
+        try:
+            return _dlib().shape_predictor(str(path))
+        except RuntimeError as error:
+            raise EnvironmentProblemError(f"{path} cannot be read as a landmark model of dlib ({error})") from error
 
     def detect(self, frame: Frame, near: Box | None = None) -> list[Box]:
         """See `Landmarker.detect`. Ordered by size, largest first.
@@ -92,6 +96,8 @@ class DlibLandmarker:
         """See `Landmarker.landmarks`."""
         left, top, right, bottom = (round(v) for v in box)
         shape = self._predictor(frame, _dlib().rectangle(left, top, right - 1, bottom - 1))
+        if shape.num_parts != 68:
+            raise EnvironmentProblemError(f"{self._model} finds {shape.num_parts} landmarks, wanted a model of 68")
         return np.array([(p.x, p.y) for p in shape.parts()], np.float64)
 
     def _run(self, grey: NDArray[Any], scale: float, threshold: float) -> list[Box]:

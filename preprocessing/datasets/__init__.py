@@ -12,7 +12,7 @@ from pathlib import Path
 
 from preprocessing.clips import Clip
 from preprocessing.datasets import synthetic, videos
-from preprocessing.errors import DatasetError
+from preprocessing.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ def find_dataset(name: str) -> Dataset:
     """The data set of that name.
 
     Raises:
-        DatasetError: there is none; the message lists the names.
+        UsageError: there is none; the message lists the names.
     """
     if name not in DATASETS:
-        raise DatasetError(f"data set {name!r} is unknown: choose one of {', '.join(sorted(DATASETS))}")
+        raise UsageError(f"data set {name!r} is unknown: choose one of {', '.join(sorted(DATASETS))}")
     return DATASETS[name]
 
 

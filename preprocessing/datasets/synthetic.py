@@ -21,19 +21,19 @@ def load(root: Path) -> list[Clip]:
             or no file.
     """
     if not root.is_dir():
-        raise DatasetError(f"{root} is not a folder: make the corpus with `mer synth`")
+        raise DatasetError(f"{root} is not a folder: make the corpus with `mer synth {root}`")
     path = root / "annotation.csv"
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except FileNotFoundError:
-        raise DatasetError(f"{path} does not exist: make or finish the corpus with `mer synth`") from None
+        raise DatasetError(f"{path} does not exist: make or finish the corpus with `mer synth {root}`") from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{path} is not a table ({error}): make the corpus again with `mer synth`") from error
+        raise DatasetError(f"{path} is not a table ({error}): make the corpus again with `mer synth {root}`") from error
     missing = [column for column in COLUMNS if column not in table.columns]
     if missing:
         raise DatasetError(f"{path} has no column {missing[0]!r}, wanted {', '.join(COLUMNS)}")
     if table.empty:
-        raise DatasetError(f"{path} lists no clips: make the corpus again with `mer synth`")
+        raise DatasetError(f"{path} lists no clips: make the corpus again with `mer synth {root}`")
     rows = [{column: str(row[column]) for column in COLUMNS} for _, row in table.iterrows()]
     return check_unique([_clip(root, path, line, row) for line, row in enumerate(rows, start=2)])
 

@@ -23,7 +23,6 @@ from typing import Any
 import cv2
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from preprocessing.cache import write_text
@@ -35,6 +34,7 @@ from preprocessing.synthetic.plot import draw_truth
 from preprocessing.synthetic.portrait import Portrait, draw_portrait
 from preprocessing.synthetic.settings import CorpusSettings
 from preprocessing.synthetic.truth import Truth
+from preprocessing.workers import unordered
 
 VERSION = 1
 ANNOTATION, RECORD, STARTED = "annotation.csv", "corpus.json", "corpus.started.json"
@@ -67,7 +67,7 @@ def generate(
             return root
         done = len(settings.clips) - len(left)
         emotions = dict(zip(settings.clips, _shown(settings), strict=True))
-        for _ in _each(jobs, [(root, settings, *key, emotions[key]) for key in left]):
+        for _ in unordered(_make_clip, [(root, settings, *key, emotions[key]) for key in left], jobs):
             done += 1
             if on_clip is not None:
                 on_clip(done, len(settings.clips))
@@ -77,6 +77,19 @@ def generate(
     except OSError as error:
         raise EnvironmentProblemError(f"the corpus cannot be written to {root}: {error}") from error
     return root
+
+
+def settings_of(root: Path) -> CorpusSettings:
+    """What the finished corpus in ``root`` was made with.
+
+    Raises:
+        DatasetError: it is not finished, or from another generator.
+    """
+    record = _read(root / RECORD)
+    try:
+        return CorpusSettings(**record["settings"])
+    except (TypeError, KeyError, ValueError) as error:
+        raise DatasetError(f"{root / RECORD} holds no settings of a corpus: finish it with `mer synth`") from error
 
 
 def clip_name(subject: int, clip: int) -> tuple[str, str]:
@@ -111,14 +124,6 @@ def draw_clip(
     gains = rendering.flicker_gains(rngs[3], truth.n_frames, settings.fps, settings.flicker)
     lighting = rendering.draw_lighting(rngs[4])
     return truth, rendering.render(truth, portrait, lighting, gains, settings.noise, rngs[5])
-
-
-def _each(jobs: int, tasks: list[tuple[Any, ...]]) -> Iterator[Path]:
-    """Make clips, here or in worker processes, and yield the folder of each as it is done."""
-    if jobs == 1:
-        yield from (_make_clip(*task) for task in tasks)
-    else:
-        yield from Parallel(jobs, return_as="generator_unordered")(delayed(_make_clip)(*task) for task in tasks)
 
 
 def _make_clip(root: Path, settings: CorpusSettings, subject: int, clip: int, emotion: str) -> Path:

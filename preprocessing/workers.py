@@ -1,0 +1,69 @@
+"""Many independent pieces of work, here or in worker processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from itertools import starmap
+from typing import Any, TypeVar
+
+from joblib import Parallel, delayed
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+from preprocessing.errors import EnvironmentProblemError
+
+T = TypeVar("T")
+
+LOOK_EVERY = 0.3  # seconds
+
+
+def unordered(function: Callable[..., T], tasks: Sequence[tuple[Any, ...]], jobs: int, **options: Any) -> Iterator[T]:
+    """Yield ``function(*task)`` of every task as soon as it is done.
+
+    Workers end with the process that started them, also when that one is killed. Otherwise they would finish what is
+    queued, and the command that is started again would meet them writing the same files.
+
+    Args:
+        function: importable by name, so that a worker finds it.
+        tasks: arguments of each call.
+        jobs: processes; with one, or one task, everything happens here and in order.
+        options: further ones of `joblib.Parallel`.
+
+    Raises:
+        EnvironmentProblemError: a worker was killed. Whatever ``function`` raises comes through as it is.
+    """
+    if jobs == 1 or len(tasks) < 2:
+        yield from starmap(function, tasks)
+        return
+    parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", **options)
+    try:
+        yield from parallel(delayed(_attached)(os.getpid(), function, task) for task in tasks)
+    except TerminatedWorkerError as error:
+        raise EnvironmentProblemError(
+            f"one of {jobs} worker processes was killed, most often because memory ran out: try again with fewer --jobs"
+        ) from error
+
+
+def _attached(parent: int, function: Callable[..., T], task: tuple[Any, ...]) -> T:
+    _end_with(parent)
+    return function(*task)
+
+
+@cache
+def _end_with(parent: int) -> None:
+    """Start, once in a worker, a thread that ends it when its parent is gone: artefacts allow that at any moment.
+
+    Ctrl-C reaches the parent too, which then ends the workers; on their own account they would print a traceback each.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(LOOK_EVERY)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
