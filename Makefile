@@ -50,8 +50,9 @@ test: $(READY) ## the tests, under five minutes on two cores
 test-all: $(READY) ## the slow ones too
 	$(BIN)/python -m pytest
 
-smoke: $(READY) ## the whole way from drawing faces to a report, small: about a minute
-	$(BIN)/mer train synthetic --config quick --name smoke
+smoke: $(READY) ## the whole way from drawing faces to a report, small, in build/smoke
+	mkdir -p build/smoke
+	cd build/smoke && ../../$(BIN)/mer train synthetic --config quick
 
 clean: ## remove what was made: data/, cache/, runs/ and the environment
 	rm -rf data cache runs .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -27,7 +27,7 @@ def progress(title: str, console: Console) -> Iterator[Step]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("[dim]{task.fields[last]}"),
+        TextColumn("{task.fields[last]}", style="dim", markup=False),
     )
     with Progress(*columns, console=console) as bars:
         task = bars.add_task(title, total=None, last="")

@@ -62,7 +62,7 @@ def write(run: Path, root: Path, cache: Path, config: Config, step: Callable[[in
     try:
         if json.loads(path.read_text("utf-8"))["key"] == key:
             return path
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         pass  # not measured yet
     rows = measure(root, cache, config, step)
     write_text(path, json.dumps({"key": key, "truth": rows}, indent=1) + "\n")

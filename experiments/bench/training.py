@@ -36,7 +36,7 @@ def step_table(where: workflow.Place, config: Config, model: str = "afn") -> pd.
         with FlopCounterMode(display=False) as counter:
             net(batch).logits.sum().backward()
         operations = counter.get_total_flops() / settings.batch_size
-        fit(net, subset(data, range(16)), settings=dataclasses.replace(settings, epochs=1), seed=0)
+        fit(net, subset(data, range(min(16, len(data)))), settings=dataclasses.replace(settings, epochs=1), seed=0)
         start = time.perf_counter()
         fit(net, data, settings=settings, seed=0)
         seconds = (time.perf_counter() - start) / (EPOCHS * len(data))

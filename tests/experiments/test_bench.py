@@ -1,0 +1,93 @@
+"""The benchmarks run and their tables read well. No test here looks at a time: machines differ."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from experiments import bench, workflow
+from experiments.bench import offline, training
+from experiments.config import Config, all_sections, load_config
+
+PARTS = (
+    "Against the synthetic truth",
+    "Flow: error and time",
+    "Crop size",
+    "Offline chain against the reference",
+    "Time per stage",
+    "Clips per second",
+    "Peak memory of a worker",
+    "Training",
+    "Folds in parallel",
+)
+
+
+def test_a_table_in_markdown() -> None:
+    table = pd.DataFrame(
+        {"method": ["dis", "zero"], "error px": [0.123456, 1234.5], "n": [3, 4], "in use": ["yes", ""]}
+    )
+    assert bench.markdown(table).splitlines() == [
+        "| method | error px | n | in use |",
+        "| --- | --- | --- | --- |",
+        "| dis | 0.123 | 3 | yes |",
+        "| zero | 1.23e+03 | 4 |  |",
+    ]
+
+
+def test_a_missing_number_is_seen() -> None:
+    assert bench.markdown(pd.DataFrame({"error": [np.nan]})).splitlines()[-1] == "| nan |"
+
+
+def test_a_table_without_rows_is_its_head() -> None:
+    assert len(bench.markdown(pd.DataFrame({"a": [], "b": []})).splitlines()) == 2
+
+
+def test_the_machine_is_named_by_cores_and_instructions_only() -> None:
+    said = bench.machine()
+    assert re.fullmatch(r"\d+ cores, [\w ]+, \w+", said)
+    assert said.startswith(f"{workflow.cores()} cores")
+
+
+def test_the_matrix_rate_is_a_rate() -> None:
+    assert training._matmul_rate(side=64, times=2) > 0
+
+
+@contextmanager
+def silent(title: str) -> Iterator[workflow.Step]:
+    yield lambda done, total, last: None
+
+
+@pytest.fixture(scope="module")
+def config() -> Config:
+    changes = (
+        *("corpus.width=320", "corpus.height=240", "corpus.subjects=2", "corpus.clips_per_subject=2"),
+        *("corpus.lead_in=2", "corpus.tail=2", "faces.size=64", "evaluation.input_size=32", "afn.widths=[8]"),
+        *("afn.grid=1", "fit.epochs=1"),
+    )
+    return load_config(all_sections(), None, changes)
+
+
+@pytest.mark.slow
+def test_every_part_runs_and_is_on_disk_as_soon_as_it_is_measured(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(offline, "REFERENCE_CLIPS", 1)
+    monkeypatch.setattr(offline, "CLIPS", 1)
+    monkeypatch.setattr(offline, "SIZES", (64, 96))
+    monkeypatch.setattr(training, "EPOCHS", 1)
+    path = bench.run(config, tmp_path / "out", 1, silent)
+    text = path.read_text("utf-8")
+    assert tuple(re.findall(r"^## (.+)$", text, re.M)) == PARTS
+    tables = [part.split("\n\n")[2].splitlines() for part in text.split("\n## ")[1:]]
+    assert all(len(lines) >= 3 and len({line.count("|") for line in lines}) == 1 for lines in tables), text
+    assert str(tmp_path) not in text
+    chain = text.split("## Offline chain")[1]
+    assert "| reference |" in chain
+    assert "| this chain, all stages to disk |" in chain
