@@ -49,6 +49,7 @@ def flow_table(root: Path, cache: Path, config: Config) -> pd.DataFrame:
     tries += [FlowSettings(method=name) for name in ("farneback", "tvl1")]
     tries += [FlowSettings(window=window, prior=prior) for window in (1.5, 3.0, 5.0) for prior in (0.1, 0.3, 1.0)]
     tries += [FlowSettings(denoise=denoise) for denoise in (0.5, 1.0)]
+    tries = [config["flow"], *(settings for settings in tries if settings != config["flow"])]
     rows = []
     for settings in tries:
         errors = np.array([truth.flow_error(case, settings) for case in cases])

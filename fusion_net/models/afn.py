@@ -1,8 +1,8 @@
 """AFN, the adaptive fusion network: two streams of dynamic images and a gate that weighs them clip by clip.
 
 The paper (arXiv:2510.09730) gives the two inputs, the temporal-ranked and the motion-intensity dynamic image, and says
-that one network "automatically learns to optimally integrate" them; the architecture is not published. Everything below
-is ours: the streams, the gate, the auxiliary heads and the fusions to compare it with.
+that one network "automatically learns to optimally integrate" them. Everything below is ours and does not claim to be
+the paper's network: the streams, the gate, the auxiliary heads and the fusions to compare it with.
 
                 temporal_ranked (B, 3, H, W) ─► Stream ─► a (B, D) ─┬────► auxiliary head
                                                                    ├─► gate ─► fused (B, D) ─► classifier
