@@ -19,7 +19,7 @@ from fusion_net.data import subset
 from fusion_net.fit import fit
 from fusion_net.models import build_model
 
-EPOCHS = 3
+EPOCHS = 10  # enough that starting a fold hardly counts
 
 
 def step_table(where: workflow.Place, config: Config, model: str = "afn") -> pd.DataFrame:
