@@ -106,11 +106,13 @@ def train(where: Place, config: Config, model: str, run: Path, jobs: int, progre
     root is given. Otherwise what `mer dataset` left is used.
     """
     from experiments.loso import Recipe, evaluate  # torch takes seconds to load; offline commands do without
+    from experiments.protocols import leave_one_subject_out
 
     find_scheme(where.dataset.name, config["evaluation"].scheme)  # no labels: say so now, not after hours of work
     if where.root is not None or not (where.cache / MANIFEST).is_file():
         make_dataset(where, config, jobs, progress)
     data = load_tensors(where, config, model)
+    leave_one_subject_out(data.subjects)  # too few subjects: say so now
     write_text(run / "config.toml", config.to_toml())
     peaks = None
     if where.dataset.name == SYNTHETIC and where.root is not None:

@@ -166,6 +166,13 @@ class TestLoadTensors:
         with pytest.raises(ToolkitError, match=r"s1/c1: motion_intensity\.npy is missing .*`mer dataset synthetic`"):
             load_tensors(where, config(), "afn")
 
+    def test_one_subject_cannot_be_left_out(self, where: Place, tmp_path: Path) -> None:
+        table = pd.read_csv(where.cache / "manifest.csv").assign(subject="synthetic/s0")
+        table.to_csv(where.cache / "manifest.csv", index=False)
+        with pytest.raises(ValueError, match="at least 2"):
+            workflow.train(where, config("evaluation.input_size=16"), "afn", tmp_path / "run", 1, silent)
+        assert not (tmp_path / "run").exists()
+
     def test_nothing_to_learn_from(self, where: Place) -> None:
         table = pd.read_csv(where.cache / "manifest.csv").assign(status="rejected")
         table.to_csv(where.cache / "manifest.csv", index=False)
