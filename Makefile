@@ -12,7 +12,7 @@ READY := .venv/.ready
 ROOT_OPTION := $(if $(ROOT),--root "$(ROOT)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dataset train inspect bench lint test test-all smoke clean
+.PHONY: help setup check dataset train inspect bench lint test test-all smoke clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -29,6 +29,9 @@ $(READY): setup.cfg pyproject.toml constraints.txt
 
 dataset: $(READY) ## faces, flow and dynamic images of DATASET (below ROOT), resumable
 	$(BIN)/mer dataset $(DATASET) $(ROOT_OPTION) $(ARGS)
+
+check: $(READY) ## what a copy of DATASET below ROOT holds, and what is wrong with it
+	$(BIN)/mer check $(DATASET) "$(ROOT)" $(ARGS)
 
 train: $(READY) ## leave-one-subject-out AFN on DATASET, with its report
 	$(BIN)/mer train $(DATASET) $(ROOT_OPTION) $(ARGS)

@@ -78,6 +78,8 @@ def build_clip(clip: Clip, root: Path, settings: StageSettings, landmark_file: P
     quality = {} if entry is None else dict(entry.result)
     facts["offset"] = clip.onset + quality["n_frames"] - 1
     facts["apex"] = clip.onset + images["apex_index"]
+    if apex is not None:
+        images["apex_source"] = clip.apex_source
     return row | {"status": "ok", "code": "", "reason": ""} | facts | quality | images
 
 

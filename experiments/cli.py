@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,7 @@ from experiments import workflow
 from experiments.config import Config, all_sections, load_config, offline_sections
 from experiments.progress import progress
 from preprocessing.datasets import DATASETS
-from preprocessing.errors import ToolkitError, UsageError
+from preprocessing.errors import DatasetError, ToolkitError, UsageError
 
 app = typer.Typer(
     help="Facial micro-expressions: from clips to dynamic images to a leave-one-subject-out result.",
@@ -37,6 +38,12 @@ Cache = Annotated[Path | None, typer.Option(help="Folder of the artefacts; defau
 ConfigFile = Annotated[str | None, typer.Option("--config", help="A TOML file of settings, or `quick`.")]
 Changes = Annotated[list[str] | None, typer.Option("--set", help="One setting: section.key=value. Repeatable.")]
 Jobs = Annotated[int, typer.Option(min=0, help="Processes; 0 takes every core. Any number gives the same bytes.")]
+Variant = Annotated[str | None, typer.Option(help="raw or cropped, where a data set comes as both.")]
+Apex = Annotated[str | None, typer.Option(help="Clips without a usable apex: estimate (default), midpoint or drop.")]
+Expression = Annotated[str | None, typer.Option(help="micro (default), macro or both, for CAS(ME)².")]
+Part = Annotated[str | None, typer.Option(help="a (default) or c, for CAS(ME)³.")]
+TableFile = Annotated[Path | None, typer.Option("--table", help="The annotation table, where several lie below ROOT.")]
+Corrections = Annotated[str | None, typer.Option(help="Your own CSV of corrections, or none.")]
 Null = Annotated[bool, typer.Option("--null", help="Synthetic corpus whose labels carry no information.")]
 LandmarkModel = Annotated[Path | None, typer.Option(help="A dlib 68-point predictor instead of the installed one.")]
 RunFolder = Annotated[Path, typer.Argument(help="A run folder: runs/NAME.")]
@@ -98,17 +105,55 @@ def dataset(
     change: Changes = None,
     null: Null = False,
     landmark_model: LandmarkModel = None,
+    variant: Variant = None,
+    apex: Apex = None,
+    expression: Expression = None,
+    part: Part = None,
+    table: TableFile = None,
+    corrections: Corrections = None,
     jobs: Jobs = 0,
 ) -> None:
     """Faces, flow and dynamic images of every clip. Resumable; a second call does only what changed."""
-    settings = _settings(offline_sections(), config, change, null, landmark_model)
+    changes = [*(change or []), *_data(variant, apex, expression, part, table, corrections)]
+    settings = _settings(offline_sections(), config, changes, null, landmark_model)
     where = workflow.place(name, settings, root, cache)
     manifest = workflow.make_dataset(where, settings, jobs or workflow.cores(), _progress)
+    out.print(workflow.description(where), markup=False)
     rejected = manifest[manifest["status"] == "rejected"]
     out.print(f"{len(manifest)} clips, {len(manifest) - len(rejected)} usable, {len(rejected)} rejected")
     for row in rejected.itertuples():
         out.print(f"rejected {row.clip_id}: {row.reason} ({row.code})", markup=False)
     out.print(f"{where.cache / 'manifest.csv'}")
+
+
+@app.command()
+@_guarded
+def check(
+    name: DatasetName,
+    root: Annotated[Path, typer.Argument(help="Folder of the data set.")],
+    decode: Annotated[bool, typer.Option("--decode", help="Decode every frame of every clip too (slow).")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="List every item, not the first three.")] = False,
+    variant: Variant = None,
+    apex: Apex = None,
+    expression: Expression = None,
+    part: Part = None,
+    table: TableFile = None,
+    corrections: Corrections = None,
+    change: Changes = None,
+) -> None:
+    """What a copy of a data set holds and what is wrong with it.
+
+    Exit code 0: as published; 1: usable, with warnings; 2: not usable.
+    """
+    changes = [*(change or []), *_data(variant, apex, expression, part, table, corrections)]
+    try:
+        text, code = workflow.check(
+            name, root, _settings(offline_sections(), None, changes), decode, everything, _progress
+        )
+    except DatasetError as error:
+        text, code = f"Not usable: {error}", 2
+    out.print(text, markup=False, end="")
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -149,15 +194,22 @@ def train(
     change: Changes = None,
     null: Null = False,
     landmark_model: LandmarkModel = None,
+    variant: Variant = None,
+    apex: Apex = None,
+    expression: Expression = None,
+    part: Part = None,
     jobs: Jobs = 0,
 ) -> None:
     """Train and judge leave-one-subject-out; writes runs/NAME and its report.html. Resumable."""
     changes = [*(change or []), *([f"evaluation.seeds={seeds}"] if seeds else [])]
+    changes += _data(variant, apex, expression, part)
     settings = _settings(all_sections(), config, changes, null, landmark_model)
     _check_model(model)
     where = workflow.place(name, settings, root, cache)
     folder = _run_folder(run or f"{where.name}-{model}")
     report = workflow.train(where, settings, model, folder, jobs or workflow.cores(), _progress)
+    for line in (workflow.description(where), workflow.classes(where, settings)):
+        out.print(line, markup=False)
     _show_scores(folder)
     out.print(f"{report}")
 
@@ -224,6 +276,26 @@ def _settings(
     if landmark_model is not None:
         extra.append(f"faces.landmark_model={landmark_model}")
     return load_config(sections, source, [*(changes or []), *extra])
+
+
+def _data(
+    variant: str | None = None,
+    apex: str | None = None,
+    expression: str | None = None,
+    part: str | None = None,
+    table: Path | None = None,
+    corrections: str | None = None,
+) -> list[str]:
+    """The options of a data set as settings."""
+    given = {
+        "variant": variant,
+        "apex": apex,
+        "expression": expression,
+        "part": part,
+        "table": table,
+        "corrections": corrections,
+    }
+    return [f"data.{name}={json.dumps(str(value))}" for name, value in given.items() if value is not None]
 
 
 def _check_model(model: str) -> None:

@@ -17,6 +17,7 @@ import tomli_w
 from dynamic_images.build import ImageSettings
 from dynamic_images.dataset import StageSettings
 from preprocessing.cache import plain
+from preprocessing.datasets.settings import DataSettings
 from preprocessing.errors import UsageError
 from preprocessing.optical_flow import FlowSettings
 from preprocessing.pipeline import FaceSettings
@@ -56,6 +57,7 @@ def offline_sections() -> dict[str, type[Any]]:
     """Sections that need no torch: what the offline commands read."""
     return {
         "corpus": CorpusSettings,
+        "data": DataSettings,
         "faces": FaceSettings,
         "flow": FlowSettings,
         "images": ImageSettings,

@@ -29,6 +29,8 @@ class Clip:
         fps: frames per second, or None where unknown.
         emotion: the data set's own word, lower case, or None where there is no label.
         action_units: the data set's own words, e.g. ``("L4", "12")``.
+        apex_source: ``annotated``, or the rule that put the apex there for want of one (``midpoint``).
+        cropped: the frames show a face and little else, so that a detector need not find it.
 
     Raises:
         DatasetError: for a malformed id or frame numbers out of order.
@@ -43,6 +45,8 @@ class Clip:
     fps: float | None = None
     emotion: str | None = None
     action_units: tuple[str, ...] = ()
+    apex_source: str = "annotated"
+    cropped: bool = False
 
     def __post_init__(self) -> None:
         if not _ID.fullmatch(self.clip_id) or ".." in self.clip_id.split("/"):

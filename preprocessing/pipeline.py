@@ -70,7 +70,8 @@ def process_clip(
     digest = clip.frames.digest(clip.onset, stop)
     libraries = {"dlib": dlib_version(), "opencv": cv2.__version__, "numpy": np.__version__}
     about = {"clip": describe(clip), "input": digest, "libraries": libraries}
-    faces_key = key_of("faces", FACES_VERSION, faces, digest, clip.onset, clip.offset, libraries)
+    crop = ["cropped"] if clip.cropped else []
+    faces_key = key_of("faces", FACES_VERSION, faces, digest, clip.onset, clip.offset, libraries, *crop)
     if not folder.fresh("faces", faces_key):
         entry = Entry(faces_key, plain(faces))
         with folder.writing("faces", entry, **about) as scratch:
@@ -125,7 +126,7 @@ def align_clip(clip: Clip, landmarker: Landmarker, settings: FaceSettings, out: 
     head = list(islice(frames, settings.landmark_frames))
     if len(head) < min(MIN_FRAMES, settings.landmark_frames):
         raise ClipRejectedError("too_short", f"{len(head)} frames, an expression needs at least {MIN_FRAMES}")
-    box, faces_seen = _find_face(head, landmarker)
+    box, faces_seen = _find_face(head, landmarker, clip.cropped)
     points = np.stack([landmarker.landmarks(frame, box) for frame in head])
     base = alignment.clip_transform(points, settings.size)
     typical = np.median(points, axis=0)
@@ -153,8 +154,10 @@ def align_clip(clip: Clip, landmarker: Landmarker, settings: FaceSettings, out: 
             fit = max(fit, _difference(first, crop, trusted))
             transforms.append(transform)
             crops.append(crop)
-            watch.look(t, frame, transform)
-    watch.finish(len(transforms) - 1, frame, transform)
+            if not clip.cropped:  # a crop of a face has nothing else to show
+                watch.look(t, frame, transform)
+    if not clip.cropped:
+        watch.finish(len(transforms) - 1, frame, transform)
     if len(transforms) < MIN_FRAMES:
         raise ClipRejectedError("too_short", f"{len(transforms)} frames, an expression needs at least {MIN_FRAMES}")
     if unfollowed > MOST_UNFOLLOWED * len(transforms):
@@ -221,12 +224,31 @@ class _Watch:
             )
 
 
-def _find_face(head: list[Frame], landmarker: Landmarker) -> tuple[Box, int]:
+def _find_face(head: list[Frame], landmarker: Landmarker, cropped: bool) -> tuple[Box, int]:
+    """The face box and the most faces seen at once; 0 where a crop is taken for the face itself."""
     detections = [landmarker.detect(frame) for frame in (head[0], head[-1])]
     box = choose_face(detections)
+    if box is None and cropped:
+        box = _face_of_a_crop(head[0], landmarker)
     if box is None:
         raise ClipRejectedError("no_face", f"no face in the first {len(head)} frames")
     return box, max(map(len, detections))
+
+
+def _face_of_a_crop(frame: Frame, landmarker: Landmarker) -> Box:
+    """Where the face is in a picture that it fills: the detector wants something around it, so the border is repeated.
+
+    Where that does not help either, the box is the middle of the picture, as large as crops of data sets leave it
+    (ours).
+    """
+    height, width = frame.shape[:2]
+    pad = min(height, width) // 3
+    wide = cv2.copyMakeBorder(frame, pad, pad, pad, pad, cv2.BORDER_REPLICATE)
+    found = choose_face([landmarker.detect(np.asarray(wide, np.uint8))])
+    if found is not None:
+        return Box(*(value - pad for value in found))
+    reach = 0.4 * min(height, width)
+    return Box(width / 2 - reach, 0.55 * height - reach, width / 2 + reach, 0.55 * height + reach)
 
 
 def _drain(frames: list[Frame]) -> Iterator[Frame]:

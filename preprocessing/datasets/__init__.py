@@ -1,7 +1,8 @@
 """One small adapter per data set: a root folder becomes a list of clips.
 
-An adapter is a module with ``load(root) -> list[Clip]``. It reads, checks and names what is wrong; it never writes.
-Add one by writing the module and a line in `DATASETS`.
+An adapter is a module with ``load(root) -> list[Clip]``, or a `layout.Layout` where the data set has an annotation
+table and folders of frames. It reads, checks and names what is wrong; it never writes. Add one by writing the module
+and a line in `DATASETS`.
 """
 
 from __future__ import annotations
@@ -11,18 +12,65 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from preprocessing.clips import Clip
-from preprocessing.datasets import synthetic, videos
+from preprocessing.datasets import (
+    casme,
+    casme2,
+    casme_cubed,
+    casme_squared,
+    four_dme,
+    mmew,
+    samm,
+    smic,
+    synthetic,
+    videos,
+)
+from preprocessing.datasets.layout import Layout
+from preprocessing.datasets.settings import DataSettings
+from preprocessing.datasets.survey import Survey, survey
 from preprocessing.errors import UsageError
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """What the command line knows about a data set."""
+    """What the command line knows about a data set.
+
+    Attributes:
+        name: on the command line.
+        load: root → clips, with the data set's own defaults.
+        about: one line.
+        labelled: whether there is anything to train on.
+        layout: settings → layout, for a data set that can be surveyed; None for one that has only ``load``.
+    """
 
     name: str
     load: Callable[[Path], list[Clip]]
     about: str
     labelled: bool = True
+    layout: Callable[[DataSettings], Layout] | None = None
+
+    def clips(self, root: Path, settings: DataSettings) -> tuple[list[Clip], Survey | None]:
+        """The clips below ``root``, and what else was seen there.
+
+        Raises:
+            DatasetError: the root does not hold the data set.
+            UsageError: a setting that has no effect on this data set.
+        """
+        if self.layout is None:
+            settings.refuse_other_than((), self.name)
+            return self.load(root), None
+        found = survey(self.layout(settings), root, settings)
+        return list(found.clips), found
+
+
+def _surveyed(layout: Layout, about: str, part_c: Layout | None = None) -> Dataset:
+    def choose(settings: DataSettings) -> Layout:
+        return part_c if part_c is not None and settings.part == "c" else layout
+
+    def load(root: Path) -> list[Clip]:
+        return list(survey(layout, root).clips)
+
+    least = "" if layout.certain else "; least certain: no real table was seen"
+    return Dataset(layout.name, load, about + least, layout=choose)
 
 
 DATASETS = {
@@ -30,6 +78,14 @@ DATASETS = {
     for dataset in (
         Dataset("synthetic", synthetic.load, "the embedded corpus with known ground truth (made by `mer synth`)"),
         Dataset("videos", videos.load, "any folder of video files or image sequences, without labels", labelled=False),
+        _surveyed(casme2.LAYOUT, "CASME II, raw or cropped"),
+        _surveyed(samm.LAYOUT, "SAMM, raw or cropped"),
+        _surveyed(smic.LAYOUT, "SMIC, high-speed clips, raw or cropped"),
+        _surveyed(mmew.LAYOUT, "MMEW, micro-expressions"),
+        _surveyed(casme_squared.LAYOUT, "CAS(ME)², micro- or macro-expressions"),
+        _surveyed(casme_cubed.LAYOUT, "CAS(ME)³, part A or C", casme_cubed.PART_C),
+        _surveyed(casme.LAYOUT, "CASME"),
+        _surveyed(four_dme.LAYOUT, "4DME, grey micro-expression clips"),
     )
 }
 
@@ -45,4 +101,4 @@ def find_dataset(name: str) -> Dataset:
     return DATASETS[name]
 
 
-__all__ = ["DATASETS", "Dataset", "find_dataset"]
+__all__ = ["DATASETS", "DataSettings", "Dataset", "Survey", "find_dataset", "survey"]

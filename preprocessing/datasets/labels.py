@@ -9,17 +9,78 @@ from preprocessing.errors import DatasetError
 Scheme = Mapping[str, tuple[str, ...]]
 """Class name → the data set's words that belong to it. The order of classes is the order of every table."""
 
+
+def _own(*words: str) -> Scheme:
+    """Each word a class of its own."""
+    return {word: (word,) for word in words}
+
+
+_BASIC_NEGATIVE = ("disgust", "fear", "anger", "sadness")
+_CASME_CUBED_4: Scheme = {
+    "negative": ("negative", *_BASIC_NEGATIVE),
+    "surprise": ("surprise",),
+    "others": ("others",),
+    "positive": ("positive", "happiness"),
+}
+_CASME_CUBED_3: Scheme = {name: words for name, words in _CASME_CUBED_4.items() if name != "others"}
+
 SCHEMES: dict[str, dict[str, Scheme]] = {
     "synthetic": {
-        "5": {word: (word,) for word in ("happiness", "surprise", "disgust", "repression", "others")},
+        "5": _own("happiness", "surprise", "disgust", "repression", "others"),
         "3": {
             "positive": ("happiness",),
             "negative": ("disgust", "repression"),
             "surprise": ("surprise",),
         },
     },
+    "casme2": {
+        "5": _own("happiness", "disgust", "repression", "surprise", "others"),
+        "3": {"negative": ("disgust", "repression"), "positive": ("happiness",), "surprise": ("surprise",)},
+        "3_all": {
+            "negative": ("disgust", "repression", "fear", "sadness"),
+            "positive": ("happiness",),
+            "surprise": ("surprise",),
+        },
+        "4": _own("happiness", "disgust", "repression", "surprise"),
+        "7": _own("happiness", "disgust", "repression", "surprise", "others", "sadness", "fear"),
+    },
+    "samm": {
+        "5": _own("anger", "contempt", "happiness", "surprise", "others"),
+        "3": {
+            "negative": ("anger", "contempt", "disgust", "fear", "sadness"),
+            "positive": ("happiness",),
+            "surprise": ("surprise",),
+        },
+        "4": _own("anger", "contempt", "happiness", "surprise"),
+        "8": _own("anger", "contempt", "happiness", "surprise", "others", "disgust", "fear", "sadness"),
+    },
+    "smic": {"3": _own("negative", "positive", "surprise")},
+    "mmew": {
+        "7": _own("happiness", "surprise", "disgust", "fear", "sadness", "anger", "others"),
+        "6": _own("happiness", "surprise", "disgust", "fear", "sadness", "anger"),
+        "4": _own("happiness", "surprise", "disgust", "others"),
+        "3": {"positive": ("happiness",), "negative": _BASIC_NEGATIVE, "surprise": ("surprise",)},
+    },
+    "casme_squared": {
+        "4": _own("negative", "positive", "surprise", "others"),
+        "3": _own("negative", "positive", "surprise"),
+    },
+    "casme_cubed": {
+        "7": _own("disgust", "surprise", "others", "fear", "anger", "sadness", "happiness"),
+        "4": _CASME_CUBED_4,
+        "3": _CASME_CUBED_3,
+    },
+    "casme_cubed-c": {"4": _CASME_CUBED_4, "3": _CASME_CUBED_3},
+    "casme": {
+        "4": _own("tense", "disgust", "repression", "surprise"),
+        "8": _own("tense", "disgust", "repression", "surprise", "happiness", "sadness", "fear", "contempt"),
+    },
+    "4dme": {
+        "5": _own("negative", "positive", "surprise", "repression", "others"),
+        "3": _own("negative", "positive", "surprise"),
+    },
 }
-"""Per data set, schemes by name; the first is the default."""
+"""Per data set, schemes by name; the first is the default. `docs/datasets.md` says how many clips each has."""
 
 
 def find_scheme(dataset: str, name: str | None = None) -> tuple[str, Scheme]:
