@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from preprocessing.datasets.cells import Cell, subject_number, text_of, whole_number
 from preprocessing.datasets.folders import ImageFolder
-from preprocessing.datasets.layout import Key, Layout, Published, Row, Source, clip_name
+from preprocessing.datasets.layout import Key, Layout, Published, Row, Source, StrayRowError, clip_name, sort_out
 from preprocessing.datasets.tables import COLUMNS as NAMES
 from preprocessing.datasets.tables import Grid, TableRow, find_header, read_sheets, table_rows
 from preprocessing.errors import DatasetError
@@ -36,7 +36,7 @@ VIDEOS = {
 """Code of a video in the names of recordings."""
 
 
-def _rows(source: Source) -> list[Row]:
+def _rows(source: Source) -> tuple[list[Row], list[str]]:
     if source.table is None:
         raise DatasetError(f"no table was found below {source.tree.root}")
     sheets = read_sheets(source.table)
@@ -54,8 +54,8 @@ def _rows(source: Source) -> list[Row]:
         rows = table_rows(sheets[name], 0, PLACES)
     subjects = _subjects(sheets)
     wanted = source.settings.expression or "micro"
-    made = [_row(row, f"{source.table.name}, row {row.number}", subjects) for row in rows]
-    return [row for row in made if wanted == "both" or row.text("kind").lower().startswith(wanted)]
+    made, stray = sort_out(rows, source.table.name, lambda row, where: _row(row, where, subjects))
+    return [row for row in made if wanted == "both" or row.text("kind").lower().startswith(wanted)], stray
 
 
 def _is_data(grid: Grid) -> bool:
@@ -82,7 +82,7 @@ def _row(row: TableRow, where: str, subjects: Mapping[int, int]) -> Row:
     index = whole_number(cell)
     number = subjects.get(index) if index is not None else subject_number(cell)  # a table with names has s15 itself
     if number is None:
-        raise DatasetError(f"{where}: subject {text_of(cell)!r} is none of the {len(subjects)} of CAS(ME)²")
+        raise StrayRowError(f"{where}: subject {text_of(cell)!r} is none of the {len(subjects)} of CAS(ME)²")
     name = clip_name(row.cells["clip"], where)
     keys: list[Key] = [("clip", number, name.lower())]
     video = re.fullmatch(r"([a-z]+\d)_.*", name.lower())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -40,6 +40,10 @@ class Row:
         return text_of(self.cells.get(column))
 
 
+class StrayRowError(DatasetError):
+    """A row below the header that is no expression: a mean, a remark, another data set's row."""
+
+
 @dataclass(frozen=True)
 class Published:
     """A version of the data set that is known: its classes and how many clips each has."""
@@ -73,7 +77,7 @@ class Layout:
         fps: frames per second.
         tables: the usual names of its table, a regular expression on the lower-case file name; empty where it has none.
         usual_table: the same for people.
-        rows: source → rows.
+        rows: source → rows, and in words what is wrong with rows that are none.
         folder_key: folder with images → its key, or None where it is no clip of this data set.
         published: versions that are known.
         licence: where to ask for a copy.
@@ -91,7 +95,7 @@ class Layout:
     fps: float
     tables: str
     usual_table: str
-    rows: Callable[[Source], list[Row]]
+    rows: Callable[[Source], tuple[list[Row], list[str]]]
     folder_key: Callable[[ImageFolder], Key | None]
     published: tuple[Published, ...]
     licence: str
@@ -106,28 +110,49 @@ class Layout:
 
 def rows_by_header(
     columns: tuple[str, ...], row_of: Callable[[TableRow, str], Row | None]
-) -> Callable[[Source], list[Row]]:
+) -> Callable[[Source], tuple[list[Row], list[str]]]:
     """Rows of a table with a header: ``row_of(row, where)`` makes one, or None for a row that is no expression."""
 
-    def rows(source: Source) -> list[Row]:
+    def rows(source: Source) -> tuple[list[Row], list[str]]:
         if source.table is None:
             raise DatasetError(f"no table was found below {source.tree.root}")
         table = read_table(source.table, columns)
-        made = (row_of(row, f"{table.path.name}, row {row.number}") for row in table.rows)
-        return [row for row in made if row is not None]
+        return sort_out(table.rows, table.path.name, row_of)
 
     return rows
+
+
+def sort_out(
+    rows: Sequence[TableRow], table: str, row_of: Callable[[TableRow, str], Row | None]
+) -> tuple[list[Row], list[str]]:
+    """The rows that are expressions, and what is wrong with the others in words.
+
+    Raises:
+        DatasetError: most of them are none.
+    """
+    good: list[Row] = []
+    stray: list[StrayRowError] = []
+    for row in rows:
+        try:
+            made = row_of(row, f"{table}, row {row.number}")
+        except StrayRowError as error:
+            stray.append(error)
+        else:
+            good += [made] if made is not None else []
+    if len(stray) > len(good):
+        raise stray[0]
+    return good, [str(error) for error in stray]
 
 
 def numbered_subject(form: str, cell: Cell, where: str) -> tuple[int, str]:
     """Number and id of a subject, ``form`` being e.g. ``sub{:02d}``.
 
     Raises:
-        DatasetError: the cell holds no subject.
+        StrayRowError: the cell holds no subject.
     """
     number = subject_number(cell)
     if number is None:
-        raise DatasetError(f"{where}: subject {text_of(cell)!r} holds no number, wanted one like {form.format(1)}")
+        raise StrayRowError(f"{where}: subject {text_of(cell)!r} holds no number, wanted one like {form.format(1)}")
     return number, form.format(number)
 
 
@@ -135,11 +160,12 @@ def clip_name(cell: Cell, where: str) -> str:
     """A clip's name as it can stand in an id.
 
     Raises:
-        DatasetError: it is empty, or a path.
+        StrayRowError: it is empty.
+        DatasetError: it is a path.
     """
     name = text_of(cell)
     if not name:
-        raise DatasetError(f"{where}: the name of the clip is empty")
+        raise StrayRowError(f"{where}: the name of the clip is empty")
     if ".." in name or "/" in name or "\\" in name:
         raise DatasetError(f"{where}: clip name {name!r} is a path, wanted the name of one folder below the root")
     return re.sub(r"[^\w.()+^-]+", "_", name)

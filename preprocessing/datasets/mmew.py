@@ -12,9 +12,18 @@ import re
 
 from preprocessing.datasets.cells import emotion_word
 from preprocessing.datasets.folders import ImageFolder
-from preprocessing.datasets.layout import Key, Layout, Published, Row, Source, clip_name, is_prose, rows_by_header
+from preprocessing.datasets.layout import (
+    Key,
+    Layout,
+    Published,
+    Row,
+    Source,
+    StrayRowError,
+    clip_name,
+    is_prose,
+    rows_by_header,
+)
 from preprocessing.datasets.tables import TableRow
-from preprocessing.errors import DatasetError
 
 COLUMNS = ("clip", "onset", "apex", "offset", "emotion")
 CODES = {"01": "happiness", "02": "surprise", "03": "disgust", "05": "fear", "06": "sadness", "07": "anger"}
@@ -28,7 +37,7 @@ def _row(row: TableRow, where: str) -> Row | None:
     name = clip_name(row.cells["clip"], where)
     match = _CLIP.fullmatch(name.lower())
     if match is None:
-        raise DatasetError(
+        raise StrayRowError(
             f"{where}: clip {name!r} is none of MMEW, wanted a name like S01-01-001: is it another table?"
         )
     return Row(where, f"S{int(match[1]):02d}", name, ((name.lower(),),), row.cells)
@@ -40,7 +49,7 @@ def _folder_key(folder: ImageFolder) -> Key | None:
     return (name,) if _CLIP.fullmatch(name) and not macro else None
 
 
-def _rows(source: Source) -> list[Row]:
+def _rows(source: Source) -> tuple[list[Row], list[str]]:
     if source.table is not None:
         return rows_by_header(COLUMNS, _row)(source)
     rows = {}
@@ -53,7 +62,7 @@ def _rows(source: Source) -> list[Row]:
         emotion = CODES.get(match[2]) or ("others" if above in ("others", "repression") else None)
         subject = f"S{int(match[1]):02d}"
         rows[key] = Row(f"folder {folder}", subject, folder.parts[-1], (key,), {"emotion": emotion})
-    return list(rows.values())
+    return list(rows.values()), []
 
 
 LAYOUT = Layout(

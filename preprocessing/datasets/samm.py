@@ -11,9 +11,17 @@ import re
 
 from preprocessing.datasets.cells import whole_number
 from preprocessing.datasets.folders import ImageFolder
-from preprocessing.datasets.layout import Key, Layout, Published, Row, clip_name, is_prose, rows_by_header
+from preprocessing.datasets.layout import (
+    Key,
+    Layout,
+    Published,
+    Row,
+    StrayRowError,
+    clip_name,
+    is_prose,
+    rows_by_header,
+)
 from preprocessing.datasets.tables import TableRow
-from preprocessing.errors import DatasetError
 
 COLUMNS = ("subject", "clip", "onset", "apex", "offset", "emotion")
 
@@ -24,7 +32,7 @@ def _row(row: TableRow, where: str) -> Row | None:
     name = clip_name(row.cells["clip"], where)
     match = re.fullmatch(r"(\d{1,3})_\d+_\d+", name)
     if match is None:
-        raise DatasetError(f"{where}: clip {name!r} is none of SAMM, wanted a name like 006_1_2: is it another table?")
+        raise StrayRowError(f"{where}: clip {name!r} is none of SAMM, wanted a name like 006_1_2: is it another table?")
     subject = f"{int(match[1]):03d}"
     return Row(where, subject, name, ((name.lower(),),), row.cells)
 

@@ -23,7 +23,7 @@ def _folder_key(folder: ImageFolder) -> Key | None:
     return int(match[1]), match[2], int(match[3])
 
 
-def _rows(source: Source) -> list[Row]:
+def _rows(source: Source) -> tuple[list[Row], list[str]]:
     found: dict[Key, ImageFolder] = {}
     for folder in (*source.tree.images, *source.tree.empty):
         key = _folder_key(folder)
@@ -34,7 +34,7 @@ def _rows(source: Source) -> list[Row]:
         number, word, sample = key
         name = f"s{number:02d}_{word}_{sample:02d}"
         rows.append(Row(f"folder {folder}", f"s{number:02d}", name, (key,), {"emotion": word}))
-    return rows
+    return rows, []
 
 
 LAYOUT = Layout(

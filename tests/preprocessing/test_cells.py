@@ -27,7 +27,17 @@ def test_what_is_no_subject_is_none(form: object) -> None:
 
 @pytest.mark.parametrize(
     ("cell", "number"),
-    [(46, 46), ("46", 46), (46.0, 46), ("46.0", 46), (" 46 ", 46), (566.4, None), ("/", None), ("\\", None), (None, None)],
+    [
+        (46, 46),
+        ("46", 46),
+        (46.0, 46),
+        ("46.0", 46),
+        (" 46 ", 46),
+        (566.4, None),
+        ("/", None),
+        ("\\", None),
+        (None, None),
+    ],
 )
 def test_frame_cells(cell: object, number: int | None) -> None:
     assert whole_number(cell) == number
@@ -39,7 +49,11 @@ def test_python_would_read_an_underscore_as_nothing() -> None:
     assert whole_number("006_05562") is None
 
 
-@given(st.integers(0, 10**9), st.sampled_from(["img", "reg_img", "006_", "EP01_12-", "reg_image", "Frame_"]), st.integers(0, 9))
+@given(
+    st.integers(0, 10**9),
+    st.sampled_from(["img", "reg_img", "006_", "EP01_12-", "reg_image", "Frame_"]),
+    st.integers(0, 9),
+)
 def test_the_frame_number_is_the_last_run_of_digits(number: int, prefix: str, padding: int) -> None:
     from pathlib import Path
 
@@ -68,7 +82,9 @@ def test_emotions_have_one_spelling(cell: object, word: str | None) -> None:
 
 
 def test_column_names_are_compared_without_blanks_and_underscores() -> None:
-    assert {header_word(name) for name in ("Onset Frame", "OnsetFrame", "onset_frame ", "ONSET\nFRAME")} == {"onsetframe"}
+    assert {header_word(name) for name in ("Onset Frame", "OnsetFrame", "onset_frame ", "ONSET\nFRAME")} == {
+        "onsetframe"
+    }
     assert header_word("sub_ID'") == "subid"
 
 
