@@ -19,7 +19,7 @@ from experiments import workflow
 from experiments.config import Config, all_sections, load_config, offline_sections
 from experiments.progress import progress
 from preprocessing.datasets import DATASETS
-from preprocessing.errors import DatasetError, ToolkitError, UsageError
+from preprocessing.errors import ToolkitError, UsageError
 
 app = typer.Typer(
     help="Facial micro-expressions: from clips to dynamic images to a leave-one-subject-out result.",
@@ -146,12 +146,8 @@ def check(
     Exit code 0: as published; 1: usable, with warnings; 2: not usable.
     """
     changes = [*(change or []), *_data(variant, apex, expression, part, table, corrections)]
-    try:
-        text, code = workflow.check(
-            name, root, _settings(offline_sections(), None, changes), decode, everything, _progress
-        )
-    except DatasetError as error:
-        text, code = f"Not usable: {error}", 2
+    settings = _settings(offline_sections(), None, changes)
+    text, code = workflow.check(name, root, settings, decode, everything, _progress)
     out.print(text, markup=False, end="")
     raise typer.Exit(code)
 

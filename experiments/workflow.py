@@ -18,11 +18,11 @@ from dynamic_images.dataset import build_dataset
 from experiments.config import Config
 from preprocessing.cache import MANIFEST, plain, read_manifest, write_text
 from preprocessing.clips import Clip
-from preprocessing.datasets import Dataset, DataSettings, Survey, find_dataset
+from preprocessing.datasets import Dataset, DataSettings, Survey, find_dataset, survey
 from preprocessing.datasets import check as doctor
 from preprocessing.datasets.copies import Finding
 from preprocessing.datasets.labels import Scheme, class_of, find_scheme
-from preprocessing.errors import UsageError
+from preprocessing.errors import DatasetError, UsageError
 from preprocessing.synthetic.corpus import generate
 
 if TYPE_CHECKING:
@@ -167,19 +167,20 @@ def check(name: str, root: Path, config: Config, decode: bool, everything: bool,
     """The doctor's page on a root, and its exit code.
 
     Raises:
-        DatasetError: the root is not usable.
         UsageError: there is no such data set, or nothing is known that its copies could be compared with.
     """
     dataset = find_dataset(name)
     if dataset.layout is None:
-        raise UsageError(f"there is nothing to check {name} against: wanted a data set with an annotation table")
-    clips, found = dataset.clips(root, config["data"])
-    if found is None:
-        raise UsageError(f"{name} cannot be checked")
+        raise UsageError(f"there is nothing to check {name} against: wanted a data set with a published layout")
+    layout = dataset.layout(config["data"])
+    try:
+        found = survey(layout, root, config["data"])
+    except DatasetError as error:
+        return doctor.refusal(layout.title, str(error))
     broken: list[str] = []
     if decode:
         with progress("decoding") as step:
-            for done, (clip, reason) in enumerate(doctor.decode(clips), start=1):
+            for done, (clip, reason) in enumerate(doctor.decode(found.clips), start=1):
                 step(done, found.usable, clip.clip_id)
                 broken += [f"{clip.clip_id}: {reason}"] if reason else []
     findings = [Finding("clips with frames that do not decode", tuple(broken))] if broken else []

@@ -40,6 +40,13 @@ def page(found: Survey, broken: Sequence[Finding] = (), most: int = 3) -> tuple[
     return "\n".join(lines) + "\n", code
 
 
+def refusal(title: str, reason: str) -> tuple[str, int]:
+    """The page for a root that cannot be used at all, and its exit code."""
+    return "\n".join(
+        textwrap.wrap(f"{title} cannot be used: {reason}.", WIDTH, break_long_words=False)
+    ) + "\n", UNUSABLE
+
+
 def decode(clips: Sequence[Clip]) -> Iterator[tuple[Clip, str | None]]:
     """Decode every frame of every clip; yield each clip with what is wrong with its frames, or None."""
     for clip in clips:
@@ -55,11 +62,12 @@ def decode(clips: Sequence[Clip]) -> Iterator[tuple[Clip, str | None]]:
 
 
 def _facts(found: Survey) -> list[str]:
+    kind = "face crops" if found.layout.faces else found.variant
     table = str(found.table) if found.table else "none needed, labels come from folder names"
     facts = {
         "table": table,
         "version": found.version,
-        "frames": f"{found.copy or 'the root itself'} ({found.variant}), {found.folders} folders of clips",
+        "frames": f"{found.copy or 'the root itself'} ({kind}), {found.folders} folders of clips",
         "clips": f"{len(found.clips)}, of which {found.usable} with their frames",
         "subjects": str(found.subjects),
     }

@@ -114,7 +114,8 @@ def _is_cropped(copy: str, tree: Tree) -> bool:
 
 def _nothing(layout: Layout, tree: Tree, rows: Sequence[Row]) -> str:
     wanted = shown([f"{row.subject}/{row.name}" for row in rows], 2)
-    start = f"none of the {len(rows)} clips of {layout.title} ({wanted}) has a folder below {tree.root}"
+    table = f", from {rows[0].where}," if rows else ""
+    start = f"none of the {len(rows)} clips of {layout.title} ({wanted}){table} has a folder below {tree.root}"
     if not tree.images:
         return f"{start}: there are no images at all. Give the folder that holds both the table and the frames"
     return (

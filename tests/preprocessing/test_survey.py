@@ -49,7 +49,7 @@ def test_a_child_of_the_right_root_is_told_where_the_table_is(tmp_path: Path, ch
 
 def test_a_table_without_frames(tmp_path: Path) -> None:
     text = refusal(look.casme2(tmp_path, ROWS, frames=None))
-    assert "none of the 2 clips of CASME II (sub01/EP02_01f, sub04/EP12_01f) has a folder" in text
+    assert "none of the 2 clips of CASME II (sub01/EP02_01f, sub04/EP12_01f), from CASME2-coding-20140508.xlsx" in text
     assert "there are no images at all" in text
 
 
