@@ -270,9 +270,15 @@ def load_tensors(where: Place, config: Config, model: str) -> ClipTensors:
 
 def labelled(manifest: pd.DataFrame, scheme: Scheme) -> pd.DataFrame:
     """Usable rows that the scheme has a class for, with the class in column ``label``."""
-    words = manifest["emotion"].where(manifest["emotion"].notna(), None)
-    rows = manifest.assign(label=words.map(lambda word: class_of(word, scheme)))
+    objective = manifest.get("objective_class", pd.Series(dtype=str)).reindex(manifest.index)
+    pairs = zip(manifest["emotion"], objective, strict=True)
+    labels = pd.Series([class_of(_text(word), scheme, _text(number)) for word, number in pairs], dtype=object)
+    rows = manifest.assign(label=labels.set_axis(manifest.index))
     return rows[rows["label"].notna() & (rows["status"] == "ok")].reset_index(drop=True)
+
+
+def _text(cell: Any) -> str | None:
+    return None if pd.isna(cell) else str(cell)
 
 
 def training_jobs(config: Config, jobs: int) -> int:

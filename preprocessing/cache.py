@@ -244,7 +244,9 @@ def read_manifest(cache: Path) -> pd.DataFrame:
     if not path.is_file():
         raise ToolkitError(f"{path} does not exist: build it with `mer dataset {cache.name}` first")
     try:
-        return pd.read_csv(path, dtype={"clip_id": str, "subject": str, "emotion": str, "reason": str})
+        return pd.read_csv(
+            path, dtype={"clip_id": str, "subject": str, "emotion": str, "objective_class": str, "reason": str}
+        )
     except ValueError as error:
         raise ToolkitError(f"{path} is no manifest ({error}): run `mer dataset` again") from error
 

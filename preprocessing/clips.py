@@ -29,6 +29,7 @@ class Clip:
         fps: frames per second, or None where unknown.
         emotion: the data set's own word, lower case, or None where there is no label.
         action_units: the data set's own words, e.g. ``("L4", "12")``.
+        objective_class: "1" to "7", class by action units alone (Davison et al., 2017, arXiv 1708.07549), or None.
         apex_source: ``annotated``, or the rule that put the apex there for want of one (``midpoint``).
         cropped: the frames show a face and little else, so that a detector need not find it.
 
@@ -45,6 +46,7 @@ class Clip:
     fps: float | None = None
     emotion: str | None = None
     action_units: tuple[str, ...] = ()
+    objective_class: str | None = None
     apex_source: str = "annotated"
     cropped: bool = False
 

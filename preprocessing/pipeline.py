@@ -103,6 +103,7 @@ def describe(clip: Clip) -> dict[str, Any]:
         "offset": clip.offset,
         "fps": clip.fps,
         "emotion": clip.emotion,
+        "objective_class": clip.objective_class,
         "action_units": list(clip.action_units),
     }
 

@@ -63,6 +63,16 @@ def emotion_word(value: Cell) -> str | None:
     return "+".join(_WORDS.get(part, part) for part in parts if part) or None
 
 
+ROMAN = {word: str(i) for i, word in enumerate(("I", "II", "III", "IV", "V", "VI", "VII"), start=1)}
+
+
+def objective_class(value: Cell) -> str | None:
+    """An objective class as ``"1"`` to ``"7"``, from a number or a Roman numeral, or None."""
+    text = text_of(value).upper()
+    text = ROMAN.get(text, text)
+    return text if text in ROMAN.values() else None
+
+
 def header_word(value: Cell) -> str:
     """A column name for comparison: lower case, without blanks, underscores and quotes."""
     return re.sub(r"[\s_'’]+", "", text_of(value).lower())

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from preprocessing.clips import Clip
 from preprocessing.datasets.copies import Finding
-from preprocessing.datasets.labels import SCHEMES, Scheme
+from preprocessing.datasets.labels import SCHEMES, Scheme, class_of
 from preprocessing.datasets.layout import Published
 from preprocessing.datasets.survey import Survey
 from preprocessing.errors import ClipRejectedError
@@ -130,7 +130,8 @@ def _schemes(found: Survey) -> list[str]:
 
 
 def _scheme(scheme: Scheme, clips: Sequence[Clip]) -> str:
-    of = {name: [clip for clip in clips if clip.emotion in words] for name, words in scheme.items()}
+    labels = [class_of(clip.emotion, scheme, clip.objective_class) for clip in clips]
+    of = {name: [clip for clip, label in zip(clips, labels, strict=True) if label == name] for name in scheme}
     people = {clip.subject for members in of.values() for clip in members}
     each = ", ".join(f"{name} {len(members)}" for name, members in of.items())
     return f"{sum(map(len, of.values()))} clips of {len(people)} subjects: {each}"

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 
 from preprocessing.errors import DatasetError
 
+OBJECTIVE = "objective class "
+"""What stands before the number where a scheme means objective classes and not emotion words."""
+
 Scheme = Mapping[str, tuple[str, ...]]
 """Class name → the data set's words that belong to it. The order of classes is the order of every table."""
 
@@ -14,6 +17,9 @@ def _own(*words: str) -> Scheme:
     """Each word a class of its own."""
     return {word: (word,) for word in words}
 
+
+_OBJECTIVE_5: Scheme = {name: (f"{OBJECTIVE}{i}",) for i, name in enumerate(("I", "II", "III", "IV", "V"), start=1)}
+"""MEGC2018: objective classes I to V; VI (contempt) and VII (others) are left out."""
 
 _BASIC_NEGATIVE = ("disgust", "fear", "anger", "sadness")
 _CASME_CUBED_4: Scheme = {
@@ -43,6 +49,7 @@ SCHEMES: dict[str, dict[str, Scheme]] = {
         },
         "4": _own("happiness", "disgust", "repression", "surprise"),
         "7": _own("happiness", "disgust", "repression", "surprise", "others", "sadness", "fear"),
+        "objective": _OBJECTIVE_5,
     },
     "samm": {
         "5": _own("anger", "contempt", "happiness", "surprise", "others"),
@@ -53,6 +60,7 @@ SCHEMES: dict[str, dict[str, Scheme]] = {
         },
         "4": _own("anger", "contempt", "happiness", "surprise"),
         "8": _own("anger", "contempt", "happiness", "surprise", "others", "disgust", "fear", "sadness"),
+        "objective": _OBJECTIVE_5,
     },
     "smic": {"3": _own("negative", "positive", "surprise")},
     "mmew": {
@@ -98,6 +106,7 @@ def find_scheme(dataset: str, name: str | None = None) -> tuple[str, Scheme]:
     return name, schemes[name]
 
 
-def class_of(emotion: str | None, scheme: Scheme) -> str | None:
-    """The class that a word belongs to, or None where the scheme leaves it out."""
-    return next((label for label, words in scheme.items() if emotion in words), None)
+def class_of(emotion: str | None, scheme: Scheme, objective_class: str | None = None) -> str | None:
+    """The class that a clip belongs to by its emotion or objective class, or None where the scheme leaves it out."""
+    words = {emotion, None if objective_class is None else OBJECTIVE + objective_class}
+    return next((label for label, members in scheme.items() if words & set(members)), None)

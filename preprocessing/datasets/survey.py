@@ -14,7 +14,7 @@ from pathlib import Path
 
 from preprocessing.clips import Clip, check_unique
 from preprocessing.datasets import action_units
-from preprocessing.datasets.cells import emotion_word
+from preprocessing.datasets.cells import emotion_word, objective_class
 from preprocessing.datasets.copies import Finding, match
 from preprocessing.datasets.corrections import correct, read_corrections
 from preprocessing.datasets.folders import ImageFolder, Tree, in_parents, look_through, shown
@@ -206,6 +206,7 @@ def _clip(
         fps=layout.fps,
         emotion=emotion,
         action_units=tuple(map(str, units)),
+        objective_class=objective_class(row.cells.get("objective_class")),
         cropped=cropped,
     )
     if folder is None:

@@ -72,7 +72,7 @@ class TestBadUsage:
     @pytest.mark.parametrize(
         ("words", "said"),
         [
-            (("dataset", "vidoes"), "data set 'vidoes' is unknown: choose one of synthetic, videos"),
+            (("dataset", "vidoes"), "data set 'vidoes' is unknown: choose one of 4dme, casme"),
             (("train", "synthetic", "--model", "anf"), "model 'anf' is unknown: choose one of afn"),
             (("dataset", "--set", "flow.metod=dis"), "settings: flow has no 'metod'; did you mean method?"),
             (("train", "--set", "fit.epochs=many"), "settings: fit.epochs = 'many', wanted a whole number"),

@@ -8,6 +8,7 @@ from preprocessing.datasets.cells import (
     emotion_word,
     header_word,
     last_number,
+    objective_class,
     subject_number,
     text_of,
     whole_number,
@@ -79,6 +80,11 @@ def test_the_frame_number_is_the_last_run_of_digits(number: int, prefix: str, pa
 )
 def test_emotions_have_one_spelling(cell: object, word: str | None) -> None:
     assert emotion_word(cell) == word
+
+
+@pytest.mark.parametrize(("cell", "number"), [(3, "3"), ("3", "3"), ("III", "3"), ("vii", "7"), (8, None), ("", None)])
+def test_objective_classes_are_numbers_or_roman(cell: object, number: str | None) -> None:
+    assert objective_class(cell) == number
 
 
 def test_column_names_are_compared_without_blanks_and_underscores() -> None:

@@ -24,6 +24,14 @@ def test_every_word_finds_its_class(dataset: str, name: str) -> None:
     assert class_of(None, scheme) is None
 
 
+def test_an_objective_class_is_no_emotion() -> None:
+    _, scheme = find_scheme("casme2", "objective")
+    assert class_of("disgust", scheme, "3") == "III"
+    assert class_of("disgust", scheme, "7") is None
+    assert class_of("disgust", scheme) is None
+    assert class_of("disgust", find_scheme("casme2")[1], "3") == "disgust"
+
+
 def test_the_first_scheme_is_the_default() -> None:
     assert find_scheme("synthetic") == ("5", SCHEMES["synthetic"]["5"])
 
