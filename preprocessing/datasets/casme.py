@@ -16,6 +16,7 @@ LAYOUT = Layout(
     fps=60,
     tables=r"casme[-_ ]?cod.*\.(xlsx?|csv)",
     usual_table="CASME-coded-20190721.xls",
+    example="sub01/EP01_12",
     rows=rows_by_header(COLUMNS, row_of),
     folder_key=folder_key,
     published=(

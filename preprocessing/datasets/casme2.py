@@ -54,6 +54,7 @@ LAYOUT = Layout(
     fps=200,
     tables=r"casme2[-_ ]?(coding|label).*\.(xlsx?|csv)",
     usual_table="CASME2-coding-20140508.xlsx",
+    example="sub01/EP02_01f",
     rows=rows_by_header(COLUMNS, row_of),
     folder_key=folder_key,
     published=(

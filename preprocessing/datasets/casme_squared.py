@@ -108,6 +108,7 @@ LAYOUT = Layout(
     fps=30,
     tables=r"(cas\(me\)\^?2.*|code_final.*)\.(xlsx?|csv)",
     usual_table="CAS(ME)^2code_final.xlsx",
+    example="selectedpic/s15/anger1_1",
     rows=_rows,
     folder_key=_folder_key,
     published=(

@@ -29,7 +29,7 @@ def page(found: Survey, broken: Sequence[Finding] = (), most: int = 3) -> tuple[
     findings = [*found.findings, *broken]
     warnings = [finding for finding in findings if finding.warning]
     notes = [finding for finding in findings if not finding.warning]
-    known = _nearest(found)
+    known = found.layout.nearest(found.counts)
     matches = known is None or (dict(known.classes) == dict(found.counts) and known.subjects == found.subjects)
     code = FINE if matches and not warnings else WARNINGS
     lines = [f"{found.layout.title} in {found.root}", "", *_facts(found)]
@@ -77,17 +77,6 @@ def _facts(found: Survey) -> list[str]:
     for name, text in facts.items():
         lines += textwrap.wrap(text, WIDTH, initial_indent=f"  {name:<10}", subsequent_indent=" " * 12)
     return lines
-
-
-def _nearest(found: Survey) -> Published | None:
-    """The published version that is compared with."""
-    known = found.layout.published
-    counts = found.counts
-
-    def distance(version: Published) -> int:
-        return sum(abs(counts.get(word, 0) - version.classes.get(word, 0)) for word in {*counts, *version.classes})
-
-    return min(known, key=distance) if known else None
 
 
 def _counts(found: Survey, known: Published | None) -> list[str]:

@@ -114,11 +114,15 @@ def _is_cropped(copy: str, tree: Tree) -> bool:
 
 def _nothing(layout: Layout, tree: Tree, rows: Sequence[Row]) -> str:
     wanted = shown([f"{row.subject}/{row.name}" for row in rows], 2)
-    table = f", from {rows[0].where}," if rows else ""
-    start = f"none of the {len(rows)} clips of {layout.title} ({wanted}){table} has a folder below {tree.root}"
+    which = (
+        f"none of the {len(rows)} clips of {layout.title} ({wanted}), from {rows[0].where}, has"
+        if rows
+        else "no clip has"
+    )
+    start = f"{which} a folder below {tree.root}: wanted folders such as {layout.example}"
     if not tree.images:
-        return f"{start}: there are no images at all. Give the folder that holds both the table and the frames"
+        return f"{start}, there are no images at all. Give the folder that holds both the table and the frames"
     return (
-        f"{start}, which holds {len(tree.images)} folders with images ({shown(tree.images, 2)}). Is it another data "
-        "set, or is it one clip's or one subject's folder and the root is further up?"
+        f"{start}, found {len(tree.images)} others ({shown(tree.images, 2)}). Is it another data set, or is it one clip's "
+        "or one subject's folder and the root is further up?"
     )

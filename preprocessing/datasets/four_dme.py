@@ -38,6 +38,7 @@ LAYOUT = Layout(
     fps=60,
     tables=r"(4dme_labell?ing_micro.*|micro[ _]and[ _]macro[-_ ]expression[ _]labels.*)\.(xlsx?|csv)",
     usual_table="4DME_Labelling_Micro_release v1.xlsx",
+    example="gray_micro/1/<clip>",
     rows=rows_by_header(COLUMNS, _row),
     folder_key=_folder_key,
     published=(),

@@ -77,6 +77,7 @@ class Layout:
         fps: frames per second.
         tables: the usual names of its table, a regular expression on the lower-case file name; empty where it has none.
         usual_table: the same for people.
+        example: what a folder of frames is called, for people.
         rows: source → rows, and in words what is wrong with rows that are none.
         folder_key: folder with images → its key, or None where it is no clip of this data set.
         published: versions that are known.
@@ -95,6 +96,7 @@ class Layout:
     fps: float
     tables: str
     usual_table: str
+    example: str
     rows: Callable[[Source], tuple[list[Row], list[str]]]
     folder_key: Callable[[ImageFolder], Key | None]
     published: tuple[Published, ...]
@@ -106,6 +108,15 @@ class Layout:
     offset_from_apex: bool = False
     needs_table: bool = True
     certain: bool = True
+
+    def nearest(self, counts: Mapping[str, int]) -> Published | None:
+        """The published version whose classes differ from ``counts`` by the fewest clips; None where none is known."""
+
+        def distance(known: Published) -> int:
+            words = {*counts, *known.classes}
+            return sum(abs(counts.get(word, 0) - known.classes.get(word, 0)) for word in words)
+
+        return min(self.published, key=distance) if self.published else None
 
 
 def rows_by_header(

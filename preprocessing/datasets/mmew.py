@@ -71,6 +71,7 @@ LAYOUT = Layout(
     fps=90,
     tables=r"mmew[-_ ]?micro.*\.(xlsx?|csv)",
     usual_table="MMEW_Micro_Exp.xlsx",
+    example="S01-01-001",
     rows=_rows,
     folder_key=_folder_key,
     published=(

@@ -56,6 +56,7 @@ LAYOUT = Layout(
     fps=200,
     tables=r"samm.*micro.*(facs|code).*\.(xlsx?|csv)",
     usual_table="SAMM_Micro_FACS_Codes_v2.xlsx",
+    example="006/006_1_2",
     rows=rows_by_header(COLUMNS, _row),
     folder_key=_folder_key,
     check=("durations that are not offset - onset + 1", wrong_duration),

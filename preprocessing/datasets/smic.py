@@ -43,6 +43,7 @@ LAYOUT = Layout(
     fps=100,
     tables="",
     usual_table="",
+    example="HS/s1/micro/negative/s1_ne_01",
     rows=_rows,
     folder_key=_folder_key,
     published=(Published("all 164 clips", 16, {"negative": 70, "positive": 51, "surprise": 43}),),

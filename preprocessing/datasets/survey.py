@@ -19,7 +19,7 @@ from preprocessing.datasets.copies import Finding, match
 from preprocessing.datasets.corrections import correct, read_corrections
 from preprocessing.datasets.folders import ImageFolder, Tree, in_parents, look_through, shown
 from preprocessing.datasets.frames import Annotation, Span, find_span
-from preprocessing.datasets.layout import Layout, Published, Row, Source, clip_name
+from preprocessing.datasets.layout import Layout, Row, Source, clip_name
 from preprocessing.datasets.settings import DataSettings
 from preprocessing.errors import ClipRejectedError, DatasetError
 from preprocessing.video import ImageSequence, Unreadable, list_images
@@ -233,19 +233,12 @@ def _with_apex(clip: Clip, span: Span, policy: str | None) -> Clip:
     return clip
 
 
-def _version(layout: Layout, counts: Counter[str]) -> str:
+def _version(layout: Layout, counts: Mapping[str, int]) -> str:
     """The published version whose classes have exactly these counts, or how far the nearest one is."""
-    if not layout.published:
+    nearest = layout.nearest(counts)
+    if nearest is None:
         return "no published counts to compare with"
-    for known in layout.published:
-        if dict(known.classes) == dict(counts):
-            return known.name
-
-    def distance(known: Published) -> int:
-        return sum(abs(counts[word] - known.classes.get(word, 0)) for word in {*counts, *known.classes})
-
-    nearest = min(layout.published, key=distance)
-    words = sorted({*counts, *nearest.classes}, key=lambda word: -nearest.classes.get(word, 0))
-    differ = [word for word in words if counts[word] != nearest.classes.get(word, 0)]
-    changed = [f"{word} {counts[word]} for {nearest.classes.get(word, 0)}" for word in differ]
-    return f"no known version; nearest is {nearest.name}, but with {shown(changed)}"
+    words = {**nearest.classes, **counts}
+    pairs = {word: (counts.get(word, 0), nearest.classes.get(word, 0)) for word in words}
+    changed = [f"{word} {here} for {there}" for word, (here, there) in pairs.items() if here != there]
+    return f"no known version; nearest is {nearest.name}, but with {shown(changed)}" if changed else nearest.name

@@ -56,7 +56,9 @@ def test_a_table_without_frames(tmp_path: Path) -> None:
 def test_the_frames_of_something_else(tmp_path: Path) -> None:
     look.casme2(tmp_path, ROWS, frames=None)
     touch(tmp_path / "006" / "006_1_2", range(3))
-    assert "which holds 1 folders with images (006/006_1_2). Is it another data set" in refusal(tmp_path)
+    assert "wanted folders such as sub01/EP02_01f, found 1 others (006/006_1_2). Is it another data set" in refusal(
+        tmp_path
+    )
 
 
 def test_two_candidate_tables_and_the_choice_between_them(tmp_path: Path) -> None:
