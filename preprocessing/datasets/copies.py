@@ -123,6 +123,6 @@ def _nothing(layout: Layout, tree: Tree, rows: Sequence[Row]) -> str:
     if not tree.images:
         return f"{start}, there are no images at all. Give the folder that holds both the table and the frames"
     return (
-        f"{start}, found {len(tree.images)} others ({shown(tree.images, 2)}). Is it another data set, or is it one clip's "
-        "or one subject's folder and the root is further up?"
+        f"{start}, found {len(tree.images)} others ({shown(tree.images, 2)}). Is it another data set, or is it one "
+        "clip's or one subject's folder and the root is further up?"
     )
