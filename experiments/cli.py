@@ -11,7 +11,6 @@ from typing import Annotated, Any, TypeVar
 import cv2
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from experiments import workflow
@@ -175,6 +174,25 @@ def report(run: RunFolder, cache: Cache = None) -> None:
     out.print(f"{write_report(run, cache or Path('cache', name))}")
 
 
+@app.command("score")
+@_guarded
+def score_log(
+    log: Annotated[
+        Path, typer.Argument(help="CSV with the columns subject, y_true, y_pred[, dataset, clip_id, seed].")
+    ],
+    classes: Annotated[str | None, typer.Option(help="The class list, a,b,c; default: the labels that occur.")] = None,
+) -> None:
+    """Score somebody's prediction log: accuracy, UF1, UAR with intervals over subjects, and the confusion matrix."""
+    from experiments import scoring
+    from experiments.score_tables import tables
+
+    found = scoring.assess(scoring.read_log(log), None if classes is None else scoring.class_list(classes))
+    for table in tables(found):
+        out.print(table)
+    for note in found.notes:
+        out.print(f"note: {note}", markup=False)
+
+
 @app.command()
 @_guarded
 def ablate(
@@ -245,20 +263,15 @@ def _progress(title: str) -> Any:
 
 def _show_scores(run: Path) -> None:
     from experiments.results import METRICS_FILE, read_json
+    from experiments.score_tables import score_table
 
-    table = Table("system", "accuracy", "UF1", "UAR", caption="mean over seeds, 95 % interval over subjects")
     metrics = read_json(run / METRICS_FILE)
-    for row in metrics["rows"]:
-        cells = [_interval(row[metric]) for metric in ("accuracy", "uf1", "uar")]
-        table.add_row(row["system"], *cells)
-    out.print(table)
+    out.print(score_table(metrics["rows"], "mean over seeds, 95 % interval over subjects"))
+    parts = [{**part["rows"][0], "system": part["dataset"]} for part in metrics.get("datasets", [])]
+    if parts:
+        out.print(score_table(parts, f"{metrics['rows'][0]['system']}, the same predictions by data set", counts=True))
     for note in metrics["undefined"]:
         out.print(f"note: {note}", markup=False)
-
-
-def _interval(score: dict[str, float | None]) -> str:
-    value, low, high = (score[key] for key in ("value", "low", "high"))
-    return "n/a" if value is None or low is None or high is None else f"{value:.3f} ({low:.3f}–{high:.3f})"
 
 
 def main() -> None:

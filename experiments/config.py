@@ -39,17 +39,24 @@ class EvaluationSettings:
         seeds: number of seeds (0, 1, …); each is one full pass over the folds.
         input_size: side of the network's input in px; the dynamic images are averaged down to it.
         scheme: label scheme of the data set; None takes its default.
+        protocol: who is held out: ``loso`` each subject, ``k_fold`` groups of whole subjects (shuffled once, the same
+            for every run), ``leave_one_dataset_out`` each data set of several.
+        k: number of folds of ``k_fold``; None takes ten. It has no effect on the others and is refused there.
     """
 
     seeds: int = 3
     input_size: int = 96
     scheme: str | None = None
+    protocol: Literal["loso", "k_fold", "leave_one_dataset_out"] = "loso"
+    k: int | None = None
 
     def __post_init__(self) -> None:
         if self.seeds < 1:
             raise ValueError(f"evaluation: seeds is {self.seeds}, wanted 1 or more")
         if not 16 <= self.input_size <= 512:
             raise ValueError(f"evaluation: input_size is {self.input_size} px, wanted 16 to 512")
+        if self.k is not None and (self.k < 2 or self.protocol != "k_fold"):
+            raise ValueError(f"evaluation: k is {self.k} with protocol {self.protocol}, wanted 2 or more, for k_fold")
 
 
 def offline_sections() -> dict[str, type[Any]]:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 import fusion_net
 from experiments.baselines import floors, flow_features, linear_svm, oracle
-from experiments.protocols import Fold, check_folds, leave_one_subject_out
+from experiments.protocols import Fold, Protocol, check_folds, describe, leave_one_subject_out
 from experiments.report import write_report
 from experiments.results import (
     BASELINES,
@@ -53,7 +53,6 @@ from preprocessing.workers import unordered
 
 Progress = Callable[[int, int, str], None]
 """Called with (folds done, folds in all, what was done), reused folds included."""
-Protocol = Callable[[Sequence[str]], list[Fold]]
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,7 @@ def evaluate(
         The report's path.
     """
     folds = protocol(data.subjects)
-    predictions, warned = run_folds(data, folds, run, recipe, seeds, jobs, progress)
+    predictions, warned = run_folds(data, folds, run, recipe, seeds, jobs, progress, describe(protocol))
     clips = clip_table(data)
     with recorded_warnings() as more:
         baselines = floors(clips, folds, data.classes)
@@ -124,11 +123,13 @@ def run_folds(
     seeds: Sequence[int] = (0,),
     jobs: int = 1,
     progress: Progress | None = None,
+    protocol: str = "",
 ) -> tuple[pd.DataFrame, list[str]]:
     """Train and test every (seed, fold) that is not done yet; pool all into ``predictions.csv``.
 
     A fold is reused when its files are whole and its key is this one's: settings, clips, labels and pixels, the
-    network's source code, library versions, device, seed, and who is trained on and tested.
+    network's source code, library versions, device, seed, and who is trained on and tested. ``protocol`` says in words
+    how the folds were made, for ``run.json``.
 
     Returns:
         The pooled predictions, and what was warned of while training.
@@ -139,7 +140,7 @@ def run_folds(
     """
     _check(data, folds, seeds, jobs, recipe)
     keys = _keys(data, folds, seeds, recipe)
-    write_json(run / RUN, _about(data, folds, seeds, recipe))
+    write_json(run / RUN, {"protocol": protocol, **_about(data, folds, seeds, recipe)})
     todo, done = [], 0
     for seed, fold in keys:
         if read_fold(fold_folder(run, seed, fold), keys[seed, fold]) is None:

@@ -59,7 +59,7 @@ def write_report(run: Path, cache: Path) -> Path:
     Raises:
         ToolkitError: the run is not finished, or the cache has no manifest.
     """
-    about, metrics = read_json(run / RUN), read_json(run / METRICS_FILE)
+    about, metrics = {"protocol": "", **read_json(run / RUN)}, {"datasets": [], **read_json(run / METRICS_FILE)}
     predictions, manifest = read_predictions(run / PREDICTIONS), read_manifest(cache)
     page = _environment().get_template("report.html")
     text = page.render(

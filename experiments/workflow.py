@@ -14,6 +14,7 @@ import pandas as pd
 
 from dynamic_images.dataset import build_dataset
 from experiments.config import Config
+from experiments.protocols import Protocol, find_protocol
 from preprocessing.cache import MANIFEST, read_manifest, write_text
 from preprocessing.datasets import Dataset, find_dataset
 from preprocessing.datasets.labels import Scheme, class_of, find_scheme
@@ -100,19 +101,19 @@ def make_dataset(where: Place, config: Config, jobs: int, progress: Progress) ->
 
 
 def train(where: Place, config: Config, model: str, run: Path, jobs: int, progress: Progress) -> Path:
-    """Leave-one-subject-out training and everything that the report shows; returns the report's path.
+    """Training under the protocol and everything that the report shows; returns the report's path.
 
     The synthetic corpus and its artefacts are brought up to date first; so are those of other data sets where their
     root is given. Otherwise what `mer dataset` left is used.
     """
     from experiments.loso import Recipe, evaluate  # torch takes seconds to load; offline commands do without
-    from experiments.protocols import leave_one_subject_out
 
     find_scheme(where.dataset.name, config["evaluation"].scheme)  # no labels: say so now, not after hours of work
     if where.root is not None or not (where.cache / MANIFEST).is_file():
         make_dataset(where, config, jobs, progress)
     data = load_tensors(where, config, model)
-    leave_one_subject_out(data.subjects)  # too few subjects: say so now
+    protocol = protocol_of(config)
+    protocol(data.subjects)  # too few subjects: say so now
     write_text(run / "config.toml", config.to_toml())
     peaks = None
     if where.dataset.name == SYNTHETIC and where.root is not None:
@@ -129,6 +130,7 @@ def train(where: Place, config: Config, model: str, run: Path, jobs: int, progre
             Recipe(config[model], config["fit"]),
             seeds=range(config["evaluation"].seeds),
             jobs=training_jobs(config, jobs),
+            protocol=protocol,
             peaks=peaks,
             progress=step,
         )
@@ -157,6 +159,7 @@ def ablation(where: Place, config: Config, folder: Path, jobs: int, progress: Pr
             folder,
             seeds=range(config["evaluation"].seeds),
             jobs=training_jobs(config, jobs),
+            protocol=protocol_of(config),
             progress=step,
         )
     return markdown(table)
@@ -184,6 +187,11 @@ def labelled(manifest: pd.DataFrame, scheme: Scheme) -> pd.DataFrame:
     words = manifest["emotion"].where(manifest["emotion"].notna(), None)
     rows = manifest.assign(label=words.map(lambda word: class_of(word, scheme)))
     return rows[rows["label"].notna() & (rows["status"] == "ok")].reset_index(drop=True)
+
+
+def protocol_of(config: Config) -> Protocol:
+    """Who is held out, as ``evaluation.protocol`` says."""
+    return find_protocol(config["evaluation"].protocol, config["evaluation"].k)
 
 
 def training_jobs(config: Config, jobs: int) -> int:

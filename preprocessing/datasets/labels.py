@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from preprocessing.errors import DatasetError
 
@@ -40,3 +40,8 @@ def find_scheme(dataset: str, name: str | None = None) -> tuple[str, Scheme]:
 def class_of(emotion: str | None, scheme: Scheme) -> str | None:
     """The class that a word belongs to, or None where the scheme leaves it out."""
     return next((label for label, words in scheme.items() if emotion in words), None)
+
+
+def class_order(labels: Iterable[str]) -> list[str]:
+    """Each label once, whole numbers by value and then words by alphabet: a class list where none is given."""
+    return sorted(set(labels), key=lambda text: (0, int(text), text) if text.isdecimal() else (1, 0, text))
