@@ -16,7 +16,7 @@ from rich.text import Text
 from experiments import workflow
 from experiments.config import Config, all_sections, load_config, offline_sections
 from experiments.progress import progress
-from preprocessing.datasets import DATASETS
+from preprocessing.datasets import COMPOSITES, DATASETS
 from preprocessing.errors import ToolkitError, UsageError
 
 app = typer.Typer(
@@ -30,8 +30,13 @@ err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-DatasetName = Annotated[str, typer.Argument(help=f"One of: {', '.join(DATASETS)}.", metavar="DATASET")]
-Root = Annotated[Path | None, typer.Option(help="Folder of the data set; not needed for synthetic.")]
+DatasetName = Annotated[
+    str,
+    typer.Argument(
+        help=f"One of: {', '.join((*DATASETS, *COMPOSITES))}; or several with + between.", metavar="DATASET"
+    ),
+]
+Root = Annotated[Path | None, typer.Option(help="Folder of the data set (streams: its CSV); synthetic needs none.")]
 Cache = Annotated[Path | None, typer.Option(help="Folder of the artefacts; default cache/DATASET.")]
 ConfigFile = Annotated[str | None, typer.Option("--config", help="A TOML file of settings, or `quick`.")]
 Changes = Annotated[list[str] | None, typer.Option("--set", help="One setting: section.key=value. Repeatable.")]
@@ -89,6 +94,19 @@ def synth(
 
 @app.command()
 @_guarded
+def synth_streams(
+    at: Annotated[Path, typer.Argument(help="Folder to write.", metavar="FOLDER")],
+    seed: Annotated[int, typer.Option(min=0, help="Another seed, other people and clips.")] = 0,
+    null: Annotated[bool, typer.Option("--null", help="The same images with permuted labels.")] = False,
+) -> None:
+    """Write an example of precomputed image streams: a table and 442 small images of 68 made-up subjects."""
+    from preprocessing.synthetic.streams import ExampleSettings, write_example
+
+    out.print(f"{write_example(at, ExampleSettings(seed=seed, null=null))}")
+
+
+@app.command()
+@_guarded
 def dataset(
     name: DatasetName = workflow.SYNTHETIC,
     root: Root = None,
@@ -97,6 +115,9 @@ def dataset(
     change: Changes = None,
     null: Null = False,
     landmark_model: LandmarkModel = None,
+    check_csv: Annotated[
+        Path | None, typer.Option(help="The organisers' list of a composite, to compare with.")
+    ] = None,
     jobs: Jobs = 0,
 ) -> None:
     """Faces, flow and dynamic images of every clip. Resumable; a second call does only what changed."""
@@ -107,6 +128,8 @@ def dataset(
     out.print(f"{len(manifest)} clips, {len(manifest) - len(rejected)} usable, {len(rejected)} rejected")
     for row in rejected.itertuples():
         out.print(f"rejected {row.clip_id}: {row.reason} ({row.code})", markup=False)
+    for line in workflow.composite_lines(where, settings, manifest, check_csv):
+        out.print(line, markup=False)
     out.print(f"{where.cache / 'manifest.csv'}")
 
 

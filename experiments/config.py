@@ -16,6 +16,7 @@ import tomli_w
 
 from dynamic_images.build import ImageSettings
 from dynamic_images.dataset import StageSettings
+from dynamic_images.streams import StreamSettings
 from preprocessing.cache import plain
 from preprocessing.errors import UsageError
 from preprocessing.optical_flow import FlowSettings
@@ -66,6 +67,7 @@ def offline_sections() -> dict[str, type[Any]]:
         "faces": FaceSettings,
         "flow": FlowSettings,
         "images": ImageSettings,
+        "streams": StreamSettings,
         "evaluation": EvaluationSettings,
     }
 
@@ -95,6 +97,24 @@ class Config:
     def to_toml(self) -> str:
         """Every setting with its value, ready for ``--config``; settings that are None are left out."""
         return tomli_w.dumps({name: _without_none(plain(section)) for name, section in self.sections.items()})
+
+
+def for_streams(config: Config, side: int) -> Config:
+    """What a run on precomputed images resolves to, by rules that look at nothing but the size of the images.
+
+    Images are not enlarged: the input is at most their largest ``side`` (and at least 16 px). The network has the
+    stages that this carries (`fusion_net.models.afn.AFNSettings.for_side`). Nothing is mirrored unless
+    ``streams.mirror`` says that it may be.
+    """
+    evaluation, fit = config["evaluation"], config["fit"]
+    size = max(16, min(evaluation.input_size, side))
+    changed = {
+        name: section.for_side(size) for name, section in config.sections.items() if hasattr(section, "for_side")
+    }
+    changed["evaluation"] = dataclasses.replace(evaluation, input_size=size)
+    if not config["streams"].mirror:
+        changed["fit"] = dataclasses.replace(fit, augment=dataclasses.replace(fit.augment, mirror=0.0))
+    return Config({**config.sections, **changed})
 
 
 def load_config(sections: Mapping[str, type[Any]], source: str | None = None, changes: Sequence[str] = ()) -> Config:

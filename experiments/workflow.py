@@ -13,11 +13,15 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from dynamic_images.dataset import build_dataset
-from experiments.config import Config
+from dynamic_images.streams import build_streams, is_streams
+from experiments.config import Config, for_streams
+from experiments.labelling import check_scheme, with_classes
 from experiments.protocols import Protocol, find_protocol
 from preprocessing.cache import MANIFEST, read_manifest, write_text
 from preprocessing.datasets import Dataset, find_dataset
-from preprocessing.datasets.labels import Scheme, class_of, find_scheme
+from preprocessing.datasets.composite_check import differences
+from preprocessing.datasets.composites import count, find_composite, join
+from preprocessing.datasets.streams import DATASET as STREAMS
 from preprocessing.errors import UsageError
 from preprocessing.synthetic.corpus import generate
 
@@ -81,23 +85,67 @@ def make_dataset(where: Place, config: Config, jobs: int, progress: Progress) ->
 
     Raises:
         UsageError: no root was given.
-        DatasetError: the data set does not lie there.
+        DatasetError: the data set does not lie there, or a member of a composite is not built yet.
     """
+    if where.dataset.members:
+        return _joined(where, config)
     if where.root is None:
         raise UsageError(f"the folder of {where.dataset.name} is not given: add --root /path (with make: ROOT=/path)")
     if where.ours:
         make_corpus(where.root, config, jobs, progress)
     clips = where.dataset.load(where.root)
+    streams = where.dataset.name == STREAMS
     done = 0
-    with progress("faces, flow, dynamic images") as step:
+    with progress("images" if streams else "faces, flow, dynamic images") as step:
 
         def on_clip(row: dict[str, Any]) -> None:
             nonlocal done
             done += 1
             step(done, len(clips), row["clip_id"] + (f" rejected: {row['reason']}" if row["reason"] else ""))
 
-        build_dataset(clips, where.cache, config.stages, jobs, on_clip)
+        if streams:
+            build_streams(clips, where.cache, config["streams"], jobs, on_clip)
+        else:
+            build_dataset(clips, where.cache, config.stages, jobs, on_clip)
     return read_manifest(where.cache)
+
+
+def _joined(where: Place, config: Config) -> pd.DataFrame:
+    if where.root is not None:
+        where.dataset.load(where.root)
+    return join(find_composite(where.dataset.name, config["evaluation"].scheme), where.cache)
+
+
+def composite_lines(where: Place, config: Config, manifest: pd.DataFrame, listed: Path | None) -> list[str]:
+    """What a composite consists of, and how it differs from the organisers' list; nothing for other data sets.
+
+    Raises:
+        UsageError: a list where it would have no effect.
+    """
+    if not where.dataset.members:
+        if listed is not None:
+            raise UsageError(f"--check-csv has no effect on {where.dataset.name}, which is no composite")
+        return []
+    rule = find_composite(where.dataset.name, config["evaluation"].scheme)
+    lines = count(rule, manifest)
+    if listed is None:
+        return lines
+    found = differences(rule, manifest, listed)
+    verdict = f"{len(found)} differences to" if found else "the same clips and classes as"
+    return [*lines, *found, f"{verdict} {listed}"]
+
+
+def _brought_up_to_date(where: Place, config: Config, jobs: int, progress: Progress) -> None:
+    """Before training: labels are asked for before hours of work, then what is not there yet is made."""
+    check_scheme(where.dataset, config["evaluation"].scheme)
+    if where.root is not None or where.dataset.members or not (where.cache / MANIFEST).is_file():
+        make_dataset(where, config, jobs, progress)
+
+
+def resolve(config: Config, manifest: pd.DataFrame) -> Config:
+    """Settings of a run as they are used: on precomputed images some follow from the images' size."""
+    sides = manifest["side"].dropna() if is_streams(manifest) and "side" in manifest else pd.Series(dtype=int)
+    return for_streams(config, int(sides.max())) if len(sides) else config
 
 
 def train(where: Place, config: Config, model: str, run: Path, jobs: int, progress: Progress) -> Path:
@@ -108,9 +156,8 @@ def train(where: Place, config: Config, model: str, run: Path, jobs: int, progre
     """
     from experiments.loso import Recipe, evaluate  # torch takes seconds to load; offline commands do without
 
-    find_scheme(where.dataset.name, config["evaluation"].scheme)  # no labels: say so now, not after hours of work
-    if where.root is not None or not (where.cache / MANIFEST).is_file():
-        make_dataset(where, config, jobs, progress)
+    _brought_up_to_date(where, config, jobs, progress)
+    config = resolve(config, read_manifest(where.cache))
     data = load_tensors(where, config, model)
     protocol = protocol_of(config)
     protocol(data.subjects)  # too few subjects: say so now
@@ -141,10 +188,12 @@ def ablation(where: Place, config: Config, folder: Path, jobs: int, progress: Pr
     from experiments.ablation import ablate, markdown
     from experiments.loso import Recipe
 
-    find_scheme(where.dataset.name, config["evaluation"].scheme)
-    if where.root is not None or not (where.cache / MANIFEST).is_file():
-        make_dataset(where, config, jobs, progress)
-    variants = {fusion: {"fusion": fusion} for fusion in ("gated", "concat", "sum", "temporal_only", "intensity_only")}
+    _brought_up_to_date(where, config, jobs, progress)
+    manifest = read_manifest(where.cache)
+    config = resolve(config, manifest)
+    alone = ("stream_a_only", "stream_b_only") if is_streams(manifest) else ("temporal_only", "intensity_only")
+    names = {"gated": "gated", "concat": "concat", "sum": "sum", alone[0]: "temporal_only", alone[1]: "intensity_only"}
+    variants = {name: {"fusion": fusion} for name, fusion in names.items()}
     held: dict[str, dict[str, Any]] = {f"gate fixed at {gate:g}": {"gate": gate} for gate in (0.0, 0.5, 1.0)}
     recipes = {
         name: Recipe(dataclasses.replace(config["afn"], **change), config["fit"])
@@ -170,23 +219,15 @@ def load_tensors(where: Place, config: Config, model: str) -> ClipTensors:
     from fusion_net.data import load_clips
     from fusion_net.models import MODELS
 
-    _, scheme = find_scheme(where.dataset.name, config["evaluation"].scheme)
-    manifest = labelled(read_manifest(where.cache), scheme)
+    classes, manifest = with_classes(where.dataset, config["evaluation"].scheme, read_manifest(where.cache))
     return load_clips(
         manifest,
         where.cache,
         inputs=tuple(MODELS[model].INPUTS),
-        classes=tuple(scheme),
+        classes=classes,
         labels=list(manifest["label"]),
         size=config["evaluation"].input_size,
     )
-
-
-def labelled(manifest: pd.DataFrame, scheme: Scheme) -> pd.DataFrame:
-    """Usable rows that the scheme has a class for, with the class in column ``label``."""
-    words = manifest["emotion"].where(manifest["emotion"].notna(), None)
-    rows = manifest.assign(label=words.map(lambda word: class_of(word, scheme)))
-    return rows[rows["label"].notna() & (rows["status"] == "ok")].reset_index(drop=True)
 
 
 def protocol_of(config: Config) -> Protocol:

@@ -6,12 +6,13 @@ Add one by writing the module and a line in `DATASETS`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from preprocessing.clips import Clip
-from preprocessing.datasets import synthetic, videos
+from preprocessing.datasets import streams, synthetic, videos
+from preprocessing.datasets.composites import COMPOSITES, JOIN, is_composite
 from preprocessing.errors import UsageError
 
 
@@ -20,15 +21,17 @@ class Dataset:
     """What the command line knows about a data set."""
 
     name: str
-    load: Callable[[Path], list[Clip]]
+    load: Callable[[Path], Sequence[Any]]  # of `Clip`; `streams` has images and no frames, `streams.StreamClip`
     about: str
     labelled: bool = True
+    members: tuple[str, ...] = ()
 
 
 DATASETS = {
     dataset.name: dataset
     for dataset in (
         Dataset("synthetic", synthetic.load, "the embedded corpus with known ground truth (made by `mer synth`)"),
+        Dataset("streams", streams.load, "precomputed images, two per clip, from a CSV; nothing of a video is needed"),
         Dataset("videos", videos.load, "any folder of video files or image sequences, without labels", labelled=False),
     )
 }
@@ -40,9 +43,16 @@ def find_dataset(name: str) -> Dataset:
     Raises:
         UsageError: there is none; the message lists the names.
     """
+    if is_composite(name):
+        members = COMPOSITES[name].members if name in COMPOSITES else name.split(JOIN)
+        return Dataset(name, _nothing, "made of the caches of its members", members=tuple(members))
     if name not in DATASETS:
-        raise UsageError(f"data set {name!r} is unknown: choose one of {', '.join(sorted(DATASETS))}")
+        raise UsageError(f"data set {name!r} is unknown: choose one of {', '.join(sorted((*DATASETS, *COMPOSITES)))}")
     return DATASETS[name]
 
 
-__all__ = ["DATASETS", "Dataset", "find_dataset"]
+def _nothing(root: Path) -> list[Any]:
+    raise UsageError(f"a composite has no folder of its own, so {root} has no effect: build its members")
+
+
+__all__ = ["COMPOSITES", "DATASETS", "Dataset", "find_dataset"]
