@@ -132,7 +132,13 @@ def _source(table: Path, text: str, where: str) -> Source:
     path, listed = (match["path"], match["channels"]) if match else (text, None)
     name = path.strip().replace("\\", "/")  # written on Windows
     inside = os.path.normpath(name)  # a/../b is b, and what is left of .. leads out
-    if not name or inside.startswith("/") or re.match(r"[A-Za-z]:", inside) or inside.split("/", 1)[0] in _NO_FOLDER:
+    if (
+        not name
+        or "\0" in name
+        or inside.startswith("/")
+        or re.match(r"[A-Za-z]:", inside)
+        or inside.split("/", 1)[0] in _NO_FOLDER
+    ):
         raise DatasetError(
             f"{where} is {text!r}: wanted a file in or below the folder of {table.name}, as a path relative to it"
         )

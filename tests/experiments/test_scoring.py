@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_score, recall_score
 from typer.testing import CliRunner
@@ -42,6 +42,7 @@ def log_of(true: list[str], predicted: list[str], subjects: list[int]) -> pd.Dat
 labels = st.lists(st.tuples(st.sampled_from(NAMES[:3]), st.sampled_from(NAMES), st.integers(0, 4)), min_size=1)
 
 
+@settings(deadline=None)
 @given(labels)
 def test_agrees_with_scikit_learn_also_where_a_class_is_absent(rows: list[tuple[str, str, int]]) -> None:
     """``none`` is never true: its recall is undefined, its F1 too unless it is predicted, and then that is 0."""
