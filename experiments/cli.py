@@ -209,7 +209,8 @@ def score_log(
     from experiments import scoring
     from experiments.score_tables import tables
 
-    found = scoring.assess(scoring.read_log(log), None if classes is None else scoring.class_list(classes))
+    names = None if classes is None else scoring.class_list(classes)
+    found = scoring.assess(scoring.read_log(log), names)
     for table in tables(found):
         out.print(table)
     for note in found.notes:

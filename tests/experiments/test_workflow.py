@@ -53,7 +53,7 @@ class TestPlace:
         assert (videos.cache, videos.ours) == (Path("cache/videos"), False)
 
     def test_an_unknown_data_set(self) -> None:
-        with pytest.raises(UsageError, match="'casme9' is unknown: choose one of synthetic, videos"):
+        with pytest.raises(UsageError, match="'casme9' is unknown: choose one of megc2019, streams, synthetic, videos"):
             place("casme9", config())
 
 
