@@ -178,3 +178,26 @@ def test_a_composite_follows_its_members_and_its_list(tmp_path: Path) -> None:
     assert "missing here: casme2 sub09 c9 (positive, line 3)" in said
     assert "not in the list: smic/s0/c2 (surprise)" in said
     assert "15 differences to list.csv" in said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("null", [False, True])
+def test_afn_learns_from_streams_what_is_there_and_nothing_from_permuted_labels(null: bool) -> None:
+    """The README's example in four folds of whole subjects: chance scores a UF1 of 0.33."""
+    mer("synth-streams", "example", *(["--null"] if null else []))
+    options = ("--set", "streams.zero_b=black", "--set", "fit.epochs=12", "--seeds", "1", "--set", "fit.device=cpu")
+    mer(
+        "train",
+        "streams",
+        "--root",
+        "example",
+        *options,
+        "--set",
+        "evaluation.protocol=k_fold",
+        "--set",
+        "evaluation.k=4",
+    )
+    difference = {row["system"]: row["uf1"] for row in metrics("streams-afn")["differences"]}  # type: ignore[attr-defined]
+    assert (difference["chance"]["low"] > 0.2) is not null
+    if null:
+        assert difference["chance"]["low"] < 0 < difference["chance"]["high"]
