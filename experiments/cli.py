@@ -123,6 +123,8 @@ def dataset(
     """Faces, flow and dynamic images of every clip. Resumable; a second call does only what changed."""
     settings = _settings(offline_sections(), config, change, null, landmark_model)
     where = workflow.place(name, settings, root, cache)
+    if check_csv is not None and not where.dataset.members:
+        raise UsageError(f"--check-csv has no effect on {name}, which is no composite: leave it out")
     manifest = workflow.make_dataset(where, settings, jobs or workflow.cores(), _progress)
     rejected = manifest[manifest["status"] == "rejected"]
     out.print(f"{len(manifest)} clips, {len(manifest) - len(rejected)} usable, {len(rejected)} rejected")

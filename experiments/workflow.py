@@ -117,14 +117,8 @@ def _joined(where: Place, config: Config) -> pd.DataFrame:
 
 
 def composite_lines(where: Place, config: Config, manifest: pd.DataFrame, listed: Path | None) -> list[str]:
-    """What a composite consists of, and how it differs from the organisers' list; nothing for other data sets.
-
-    Raises:
-        UsageError: a list where it would have no effect.
-    """
+    """What a composite consists of, and how it differs from the organisers' list; nothing for other data sets."""
     if not where.dataset.members:
-        if listed is not None:
-            raise UsageError(f"--check-csv has no effect on {where.dataset.name}, which is no composite")
         return []
     rule = find_composite(where.dataset.name, config["evaluation"].scheme)
     lines = count(rule, manifest)

@@ -80,7 +80,7 @@ class TestBadUsage:
             (("dataset", "--config", "qick"), "settings file 'qick' cannot be read (No such file or directory)"),
             (("dataset", "videos"), "the folder of videos is not given: add --root"),
             (("inspect", "videos", "--cache", "elsewhere"), "the folder of videos is not given: add --root"),
-            (("dataset", "streams", "--check-csv", "x"), "the folder of streams is not given: add --root"),
+            (("dataset", "streams", "--check-csv", "x"), "--check-csv has no effect on streams, which is no composite"),
             (("train", "--set", "evaluation.protocol=lopo"), "wanted one of loso, k_fold, leave_one_dataset_out"),
             (("train", "--set", "evaluation.k=5"), "evaluation: k is 5 with protocol loso, wanted 2 or more, for k_fo"),
             (("train", "streams", "--set", "evaluation.scheme=3"), "has no effect on streams: the column label is th"),
