@@ -61,6 +61,7 @@ def write_report(run: Path, cache: Path) -> Path:
     """
     about, metrics = {"protocol": "", **read_json(run / RUN)}, {"datasets": [], **read_json(run / METRICS_FILE)}
     predictions, manifest = read_predictions(run / PREDICTIONS), read_manifest(cache)
+    metrics["datasets"] = [{**part, "rows": _ordered(part["rows"])} for part in metrics["datasets"]]
     if is_streams(manifest):  # no dynamic images: pages call the network's inputs what they are
         predictions = predictions.rename(columns={f"gate_{name}": f"gate_{column}" for name, column in INPUTS.items()})
         about["inputs"] = {INPUTS.get(name, name): shape for name, shape in about["inputs"].items()}

@@ -208,11 +208,11 @@ def read_members(cache: Path) -> dict[str, str]:
     path = cache / MEMBERS
     try:
         members = json.loads(path.read_text(encoding="utf-8"))
+        return {str(name): str(folder) for name, folder in members.items()}
     except FileNotFoundError:
         return {}
-    except ValueError as error:
-        raise ToolkitError(f"{path} is not JSON ({error}): run `mer dataset {cache.name}` again") from error
-    return {str(name): str(folder) for name, folder in members.items()}
+    except (ValueError, AttributeError) as error:
+        raise ToolkitError(f"{path} is no list of folders ({error}): run `mer dataset {cache.name}` again") from error
 
 
 def write_members(cache: Path, members: Mapping[str, str]) -> None:
