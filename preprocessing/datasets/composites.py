@@ -143,17 +143,18 @@ def find_composite(name: str, scheme: str | None = None) -> Composite:
     return Composite(name, {m: {label: SCHEMES[m][chosen][label] for label in order} for m in members})
 
 
-def join(composite: Composite, cache: Path) -> pd.DataFrame:
+def join(composite: Composite, cache: Path, suffix: str = "") -> pd.DataFrame:
     """Write the manifest of a composite, whose rows stay in the caches of its members; returns the manifest.
 
     Args:
         composite: the rule. Rows that it leaves out stay in the manifest, so that they are counted.
         cache: the composite's folder; those of its members lie beside it under their names.
+        suffix: of the members' folders, where they are a variant (``casme2-cropped``).
 
     Raises:
         DatasetError: members are not built yet, or not with the same settings.
     """
-    folders = {member: cache.parent / member for member in composite.members}
+    folders = {member: cache.parent / f"{member}{suffix}" for member in composite.members}
     lacking = [member for member, folder in folders.items() if not (folder / MANIFEST).is_file()]
     if lacking:
         commands = ", ".join(f"`mer dataset {member} --root PATH`" for member in lacking)
@@ -168,7 +169,7 @@ def join(composite: Composite, cache: Path) -> pd.DataFrame:
             raise DatasetError(f"{folders[member]} holds {foreign['clip_id'].iloc[0]}, which is no clip of {member}")
     _check_settings(composite, folders, manifests)
     whole = pd.concat([rows.convert_dtypes() for rows in manifests.values()], ignore_index=True)
-    write_members(cache, {member: f"../{member}" for member in composite.members})
+    write_members(cache, {member: f"../{folder.name}" for member, folder in folders.items()})
     write_manifest_table(cache, whole)
     return read_manifest(cache)
 

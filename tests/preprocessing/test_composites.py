@@ -252,3 +252,12 @@ class TestAgainstTheOrganisersList:
 def test_the_rule_is_about_words_and_never_about_a_missing_word() -> None:
     manifest = pd.DataFrame({"clip_id": ["casme2/sub01/a", "smic/s01/b"], "emotion": [None, "negative"]})
     assert list(MEGC2019.labels(manifest)) == [None, "negative"]
+
+
+def test_variants_of_the_members_are_joined_with_each_other(built: Path) -> None:
+    for name in ("casme2", "samm", "smic"):
+        (built.parent / name).rename(built.parent / f"{name}-cropped")
+    manifest = join(MEGC2019, built.with_name("megc2019-cropped"), "-cropped")
+    assert MEGC2019.labels(manifest).notna().sum() == 442
+    folder = clip_folder(built.with_name("megc2019-cropped"), "samm/006/006_1_0").folder
+    assert folder.resolve() == (built.parent / "samm-cropped" / "clips" / "006" / "006_1_0").resolve()
