@@ -13,8 +13,9 @@ from jinja2 import Environment, StrictUndefined
 
 from dynamic_images.build import STAGE
 from dynamic_images.contact_sheet import contact_sheet, is_fresh, number, quality_numbers, sheet_key, words
-from dynamic_images.encoding import VIEW_RANGE
-from preprocessing.cache import clip_folder, read_manifest, write_text
+from dynamic_images.streams import STAGE as STREAMS
+from dynamic_images.streams import caption, is_streams, views
+from preprocessing.cache import clip_folder, read_manifest, read_members, write_text
 from preprocessing.workers import unordered
 
 PAGE = "index.html"
@@ -37,9 +38,11 @@ def write_gallery(
     Raises:
         ToolkitError: no manifest, or a clip that counts as ok has no dynamic images.
     """
-    rows = [{str(name): value for name, value in row.items()} for row in read_manifest(cache).to_dict("records")]
+    manifest = read_manifest(cache)
+    rows = [{str(name): value for name, value in row.items()} for row in manifest.to_dict("records")]
     good = [row for row in rows if row["status"] == "ok"]
-    _draw(cache, good, jobs, progress)
+    if not is_streams(manifest):  # precomputed images have no frames to draw a sheet of
+        _draw(cache, good, jobs, progress)
     page = out or cache / PAGE
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(files("dynamic_images").joinpath("templates/gallery.html").read_text("utf-8"))
@@ -47,20 +50,21 @@ def write_gallery(
         page,
         template.render(
             dataset=cache.name,
-            cards=[_card(cache, row, page.parent) for row in good],
+            cards=[_card(cache, row, page.parent, views(manifest)) for row in good],
             rejected=[_rejected(row) for row in rows if row["status"] != "ok"],
             emotions=_counts(words(row.get("emotion")) or "no label" for row in good),
             subjects=len({row["subject"] for row in good}),
             settings=_settings(cache, good),
-            view_range=VIEW_RANGE,
+            caption=caption(manifest),
+            sheets=not is_streams(manifest),
         ),
     )
     return page
 
 
 def sheet_path(cache: Path, clip_id: str) -> Path:
-    """Where a clip's contact sheet is."""
-    return cache / "sheets" / f"{clip_id.split('/', 1)[1]}.png"
+    """Where a clip's contact sheet is; where clips are of several data sets each has its own folder."""
+    return cache / "sheets" / f"{clip_id if read_members(cache) else clip_id.split('/', 1)[1]}.png"
 
 
 def _draw(cache: Path, rows: list[dict[str, Any]], jobs: int, progress: Callable[[int, int], None] | None) -> None:
@@ -74,8 +78,9 @@ def _draw(cache: Path, rows: list[dict[str, Any]], jobs: int, progress: Callable
             progress(done, len(todo))
 
 
-def _card(cache: Path, row: Mapping[str, Any], base: Path) -> dict[str, Any]:
+def _card(cache: Path, row: Mapping[str, Any], base: Path, pictures: Mapping[str, str]) -> dict[str, Any]:
     folder = clip_folder(cache, row["clip_id"])
+    sheet = folder / f"{next(iter(pictures))}.png" if "stream_a" in pictures else sheet_path(cache, row["clip_id"])
     return {
         "clip_id": row["clip_id"],
         "emotion": words(row.get("emotion")) or "no label",
@@ -83,9 +88,8 @@ def _card(cache: Path, row: Mapping[str, Any], base: Path) -> dict[str, Any]:
         "apex_source": words(row.get("apex_source")),
         "frames": number(row.get("n_frames")),
         "fps": number(row.get("fps")),
-        "sheet": _link(sheet_path(cache, row["clip_id"]), base),
-        "trdi": _link(folder / "temporal_ranked.png", base),
-        "midi": _link(folder / "motion_intensity.png", base),
+        "sheet": _link(sheet, base),
+        "pictures": [(label, _link(folder / f"{stem}.png", base)) for stem, label in pictures.items()],
         "numbers": quality_numbers(row),
     }
 
@@ -102,9 +106,10 @@ def _counts(labels: Iterable[str]) -> dict[str, int]:
 
 
 def _settings(cache: Path, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Settings of the images stage, as the first clip recorded them."""
-    entry = clip_folder(cache, rows[0]["clip_id"]).entry(STAGE) if rows else None
-    return {} if entry is None else entry.settings
+    """Settings of the stage that made the images, as the first clip recorded them."""
+    folder = clip_folder(cache, rows[0]["clip_id"]) if rows else None
+    entry = None if folder is None else folder.entry(STAGE) or folder.entry(STREAMS)
+    return {} if entry is None else {name: value for name, value in entry.settings.items() if name != "sources"}
 
 
 def _link(path: Path, base: Path) -> str:

@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 
 from experiments.baselines import majority
-from experiments.loso import Progress, Protocol, Recipe, clip_table, run_folds
+from experiments.loso import Progress, Recipe, clip_table, run_folds
 from experiments.metrics import METRICS
-from experiments.protocols import leave_one_subject_out
+from experiments.protocols import Protocol, describe, leave_one_subject_out
 from experiments.results import RUN, read_json
 from experiments.statistics import Interval, bootstrap, paired_difference
 from fusion_net.data import ClipTensors
@@ -52,7 +52,7 @@ def ablate(
     parameters: dict[str, int] = {}
     for number, (name, recipe) in enumerate(variants.items()):
         step = _step(progress, number * each, len(variants) * each, name)
-        predictions[name], _ = run_folds(data, folds, folder / name, recipe, seeds, jobs, step)
+        predictions[name], _ = run_folds(data, folds, folder / name, recipe, seeds, jobs, step, describe(protocol))
         parameters[name] = read_json(folder / name / RUN)["parameters"]
         rows = _write({**predictions, FLOOR: floor}, parameters, data.classes, folder)
     return rows

@@ -7,7 +7,7 @@ positions refer to; features are looked up by ``clip_id``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +121,29 @@ def flow_features(cache: Path, clip_ids: Sequence[str], grid: int = GRID) -> pd.
         apex: int | None = None if pd.isna(row["apex"]) else int(row["apex"] - row["onset"])
         rows[clip_id] = flow_statistics(clip_folder(cache, clip_id).load("flow.npy"), apex, grid)
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("clip_id")
+
+
+def image_features(
+    clip_ids: Sequence[str], images: Mapping[str, NDArray[np.float32]], grid: int = GRID
+) -> pd.DataFrame:
+    """Coarse statistics of precomputed images, where there is no flow: mean of every channel in each cell of a grid.
+
+    Args:
+        clip_ids: N names.
+        images: stream → ``(N, C, H, W)``, signed.
+        grid: cells per side; images with fewer pixels than that keep them all.
+
+    Returns:
+        N rows of numbers in the unit of the images, indexed by ``clip_id``; a channel that repeats another is left out.
+    """
+    columns: list[Features] = []
+    for stack in images.values():
+        cells = min(grid, *stack.shape[2:])
+        means = [_cell_means(image.transpose(1, 2, 0), cells) for image in stack]  # N x (C, cells, cells)
+        for channel in np.stack(means).astype(np.float64).reshape(len(stack), stack.shape[1], -1).transpose(1, 0, 2):
+            if not any(np.array_equal(channel, other) for other in columns):
+                columns.append(channel)
+    return pd.DataFrame(np.concatenate(columns, axis=1), index=pd.Index(list(clip_ids), name="clip_id"))
 
 
 def flow_statistics(flow: NDArray[np.floating], apex: int | None, grid: int = GRID) -> Features:

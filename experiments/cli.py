@@ -12,13 +12,12 @@ from typing import Annotated, Any, TypeVar
 import cv2
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from experiments import workflow
+from experiments import provenance, workflow
 from experiments.config import Config, all_sections, load_config, offline_sections
 from experiments.progress import progress
-from preprocessing.datasets import DATASETS
+from preprocessing.datasets import COMPOSITES, DATASETS
 from preprocessing.errors import ToolkitError, UsageError
 
 app = typer.Typer(
@@ -32,8 +31,13 @@ err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-DatasetName = Annotated[str, typer.Argument(help=f"One of: {', '.join(DATASETS)}.", metavar="DATASET")]
-Root = Annotated[Path | None, typer.Option(help="Folder of the data set; not needed for synthetic.")]
+DatasetName = Annotated[
+    str,
+    typer.Argument(
+        help=f"One of: {', '.join((*DATASETS, *COMPOSITES))}; or several with + between.", metavar="DATASET"
+    ),
+]
+Root = Annotated[Path | None, typer.Option(help="Folder of the data set (streams: its CSV); synthetic needs none.")]
 Cache = Annotated[Path | None, typer.Option(help="Folder of the artefacts; default cache/DATASET.")]
 ConfigFile = Annotated[str | None, typer.Option("--config", help="A TOML file of settings, or `quick`.")]
 Changes = Annotated[list[str] | None, typer.Option("--set", help="One setting: section.key=value. Repeatable.")]
@@ -97,6 +101,19 @@ def synth(
 
 @app.command()
 @_guarded
+def synth_streams(
+    at: Annotated[Path, typer.Argument(help="Folder to write.", metavar="FOLDER")],
+    seed: Annotated[int, typer.Option(min=0, help="Another seed, other people and clips.")] = 0,
+    null: Annotated[bool, typer.Option("--null", help="The same images with permuted labels.")] = False,
+) -> None:
+    """Write an example of precomputed image streams: a table and 442 small images of 68 made-up subjects."""
+    from preprocessing.synthetic.streams import ExampleSettings, write_example
+
+    out.print(f"{write_example(at, ExampleSettings(seed=seed, null=null))}")
+
+
+@app.command()
+@_guarded
 def dataset(
     name: DatasetName = workflow.SYNTHETIC,
     root: Root = None,
@@ -111,18 +128,25 @@ def dataset(
     part: Part = None,
     table: TableFile = None,
     corrections: Corrections = None,
+    check_csv: Annotated[
+        Path | None, typer.Option(help="The organisers' list of a composite, to compare with.")
+    ] = None,
     jobs: Jobs = 0,
 ) -> None:
     """Faces, flow and dynamic images of every clip. Resumable; a second call does only what changed."""
     changes = [*(change or []), *_data(variant, apex, expression, part, table, corrections)]
     settings = _settings(offline_sections(), config, changes, null, landmark_model)
     where = workflow.place(name, settings, root, cache)
+    if check_csv is not None and not where.dataset.members:
+        raise UsageError(f"--check-csv has no effect on {name}, which is no composite: leave it out")
     manifest = workflow.make_dataset(where, settings, jobs or workflow.cores(), _progress)
-    out.print(workflow.description(where), markup=False)
+    out.print(provenance.description(where.cache), markup=False)
     rejected = manifest[manifest["status"] == "rejected"]
     out.print(f"{len(manifest)} clips, {len(manifest) - len(rejected)} usable, {len(rejected)} rejected")
     for row in rejected.itertuples():
         out.print(f"rejected {row.clip_id}: {row.reason} ({row.code})", markup=False)
+    for line in workflow.composite_lines(where, settings, manifest, check_csv):
+        out.print(line, markup=False)
     out.print(f"{where.cache / 'manifest.csv'}")
 
 
@@ -147,7 +171,7 @@ def check(
     """
     changes = [*(change or []), *_data(variant, apex, expression, part, table, corrections)]
     settings = _settings(offline_sections(), None, changes)
-    text, code = workflow.check(name, root, settings, decode, everything, _progress)
+    text, code = provenance.check(name, root, settings["data"], everything, _progress if decode else None)
     out.print(text, markup=False, end="")
     raise typer.Exit(code)
 
@@ -204,7 +228,7 @@ def train(
     where = workflow.place(name, settings, root, cache)
     folder = _run_folder(run or f"{where.name}-{model}")
     report = workflow.train(where, settings, model, folder, jobs or workflow.cores(), _progress)
-    for line in (workflow.description(where), workflow.classes(where, settings)):
+    for line in workflow.said_of_a_run(where, settings):
         out.print(line, markup=False)
     _show_scores(folder)
     out.print(f"{report}")
@@ -221,6 +245,26 @@ def report(run: RunFolder, cache: Cache = None) -> None:
     if cache is None and not name:
         raise UsageError(f"{run} does not say where its clips are: name the folder with --cache")
     out.print(f"{write_report(run, cache or Path('cache', name))}")
+
+
+@app.command("score")
+@_guarded
+def score_log(
+    log: Annotated[
+        Path, typer.Argument(help="CSV with the columns subject, y_true, y_pred[, dataset, clip_id, seed].")
+    ],
+    classes: Annotated[str | None, typer.Option(help="The class list, a,b,c; default: the labels that occur.")] = None,
+) -> None:
+    """Score somebody's prediction log: accuracy, UF1, UAR with intervals over subjects, and the confusion matrix."""
+    from experiments import scoring
+    from experiments.score_tables import tables
+
+    names = None if classes is None else scoring.class_list(classes)
+    found = scoring.assess(scoring.read_log(log), names)
+    for table in tables(found):
+        out.print(table)
+    for note in found.notes:
+        out.print(f"note: {note}", markup=False)
 
 
 @app.command()
@@ -313,20 +357,15 @@ def _progress(title: str) -> Any:
 
 def _show_scores(run: Path) -> None:
     from experiments.results import METRICS_FILE, read_json
+    from experiments.score_tables import score_table
 
-    table = Table("system", "accuracy", "UF1", "UAR", caption="mean over seeds, 95 % interval over subjects")
     metrics = read_json(run / METRICS_FILE)
-    for row in metrics["rows"]:
-        cells = [_interval(row[metric]) for metric in ("accuracy", "uf1", "uar")]
-        table.add_row(row["system"], *cells)
-    out.print(table)
+    out.print(score_table(metrics["rows"], "mean over seeds, 95 % interval over subjects"))
+    parts = [{**part["rows"][0], "system": part["dataset"]} for part in metrics.get("datasets", [])]
+    if parts:
+        out.print(score_table(parts, f"{metrics['rows'][0]['system']}, the same predictions by data set", counts=True))
     for note in metrics["undefined"]:
         out.print(f"note: {note}", markup=False)
-
-
-def _interval(score: dict[str, float | None]) -> str:
-    value, low, high = (score[key] for key in ("value", "low", "high"))
-    return "n/a" if value is None or low is None or high is None else f"{value:.3f} ({low:.3f}–{high:.3f})"
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ import tomli_w
 
 from dynamic_images.build import ImageSettings
 from dynamic_images.dataset import StageSettings
+from dynamic_images.streams import StreamSettings
 from preprocessing.cache import plain
 from preprocessing.datasets.settings import DataSettings
 from preprocessing.errors import UsageError
@@ -40,17 +41,24 @@ class EvaluationSettings:
         seeds: number of seeds (0, 1, …); each is one full pass over the folds.
         input_size: side of the network's input in px; the dynamic images are averaged down to it.
         scheme: label scheme of the data set; None takes its default.
+        protocol: who is held out: ``loso`` each subject, ``k_fold`` groups of whole subjects (shuffled once, the same
+            for every run), ``leave_one_dataset_out`` each data set of several.
+        k: number of folds of ``k_fold``; None takes ten. It has no effect on the others and is refused there.
     """
 
     seeds: int = 3
     input_size: int = 96
     scheme: str | None = None
+    protocol: Literal["loso", "k_fold", "leave_one_dataset_out"] = "loso"
+    k: int | None = None
 
     def __post_init__(self) -> None:
         if self.seeds < 1:
             raise ValueError(f"evaluation: seeds is {self.seeds}, wanted 1 or more")
         if not 16 <= self.input_size <= 512:
             raise ValueError(f"evaluation: input_size is {self.input_size} px, wanted 16 to 512")
+        if self.k is not None and (self.k < 2 or self.protocol != "k_fold"):
+            raise ValueError(f"evaluation: k is {self.k} with protocol {self.protocol}, wanted 2 or more, for k_fold")
 
 
 def offline_sections() -> dict[str, type[Any]]:
@@ -61,6 +69,7 @@ def offline_sections() -> dict[str, type[Any]]:
         "faces": FaceSettings,
         "flow": FlowSettings,
         "images": ImageSettings,
+        "streams": StreamSettings,
         "evaluation": EvaluationSettings,
     }
 
@@ -90,6 +99,24 @@ class Config:
     def to_toml(self) -> str:
         """Every setting with its value, ready for ``--config``; settings that are None are left out."""
         return tomli_w.dumps({name: _without_none(plain(section)) for name, section in self.sections.items()})
+
+
+def for_streams(config: Config, side: int) -> Config:
+    """What a run on precomputed images resolves to, by rules that look at nothing but the size of the images.
+
+    Images are not enlarged: the input is at most their largest ``side`` (and at least 16 px). The network has the
+    stages that this carries (`fusion_net.models.afn.AFNSettings.for_side`). Nothing is mirrored unless
+    ``streams.mirror`` says that it may be.
+    """
+    evaluation, fit = config["evaluation"], config["fit"]
+    size = max(16, min(evaluation.input_size, side))
+    changed = {
+        name: section.for_side(size) for name, section in config.sections.items() if hasattr(section, "for_side")
+    }
+    changed["evaluation"] = dataclasses.replace(evaluation, input_size=size)
+    if not config["streams"].mirror:
+        changed["fit"] = dataclasses.replace(fit, augment=dataclasses.replace(fit.augment, mirror=0.0))
+    return Config({**config.sections, **changed})
 
 
 def load_config(sections: Mapping[str, type[Any]], source: str | None = None, changes: Sequence[str] = ()) -> Config:

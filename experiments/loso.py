@@ -23,8 +23,9 @@ import torch
 from numpy.typing import NDArray
 
 import fusion_net
-from experiments.baselines import floors, flow_features, linear_svm, oracle
-from experiments.protocols import Fold, check_folds, leave_one_subject_out
+from dynamic_images.streams import is_streams
+from experiments.baselines import floors, flow_features, image_features, linear_svm, oracle
+from experiments.protocols import Fold, Protocol, check_folds, describe, leave_one_subject_out
 from experiments.report import write_report
 from experiments.results import (
     BASELINES,
@@ -47,13 +48,12 @@ from fusion_net.fit import FitSettings, fit
 from fusion_net.models import build_model, name_of
 from fusion_net.predict import predict
 from fusion_net.seeds import fold_seed
-from preprocessing.cache import key_of, plain, write_text
+from preprocessing.cache import key_of, plain, read_manifest, write_text
 from preprocessing.errors import ToolkitError
 from preprocessing.workers import unordered
 
 Progress = Callable[[int, int, str], None]
 """Called with (folds done, folds in all, what was done), reused folds included."""
-Protocol = Callable[[Sequence[str]], list[Fold]]
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,8 @@ def evaluate(
     Args:
         data: labelled clips, unscaled.
         run: the run folder; created.
-        cache: ``cache/<dataset>``: the flow for the SVM, the manifest and the images for the page.
+        cache: ``cache/<dataset>``: the flow for the SVM (which sees the images where they came precomputed), the
+            manifest and the images for the page.
         recipe: what to train.
         seeds: each is one full pass over the folds.
         jobs: processes, one thread each.
@@ -102,11 +103,15 @@ def evaluate(
         The report's path.
     """
     folds = protocol(data.subjects)
-    predictions, warned = run_folds(data, folds, run, recipe, seeds, jobs, progress)
+    predictions, warned = run_folds(data, folds, run, recipe, seeds, jobs, progress, describe(protocol))
     clips = clip_table(data)
     with recorded_warnings() as more:
         baselines = floors(clips, folds, data.classes)
-        baselines["linear_svm"] = linear_svm(clips, folds, flow_features(cache, data.clip_ids))
+        if is_streams(read_manifest(cache)):
+            images = {name: tensor.numpy() for name, tensor in data.inputs.items()}
+            baselines["linear_svm_images"] = linear_svm(clips, folds, image_features(data.clip_ids, images))
+        else:
+            baselines["linear_svm"] = linear_svm(clips, folds, flow_features(cache, data.clip_ids))
         if peaks is not None:
             baselines["oracle"] = oracle(clips, folds, peaks)
     for name, table in baselines.items():
@@ -124,11 +129,13 @@ def run_folds(
     seeds: Sequence[int] = (0,),
     jobs: int = 1,
     progress: Progress | None = None,
+    protocol: str = "",
 ) -> tuple[pd.DataFrame, list[str]]:
     """Train and test every (seed, fold) that is not done yet; pool all into ``predictions.csv``.
 
     A fold is reused when its files are whole and its key is this one's: settings, clips, labels and pixels, the
-    network's source code, library versions, device, seed, and who is trained on and tested.
+    network's source code, library versions, device, seed, and who is trained on and tested. ``protocol`` says in words
+    how the folds were made, for ``run.json``.
 
     Returns:
         The pooled predictions, and what was warned of while training.
@@ -139,7 +146,7 @@ def run_folds(
     """
     _check(data, folds, seeds, jobs, recipe)
     keys = _keys(data, folds, seeds, recipe)
-    write_json(run / RUN, _about(data, folds, seeds, recipe))
+    write_json(run / RUN, {"protocol": protocol, **_about(data, folds, seeds, recipe)})
     todo, done = [], 0
     for seed, fold in keys:
         if read_fold(fold_folder(run, seed, fold), keys[seed, fold]) is None:
@@ -166,7 +173,8 @@ def train_fold(data: ClipTensors, fold: Fold, seed: int, recipe: Recipe) -> Fold
         scaler = Scaler.fit(train)
         model = build_model(recipe.settings, data.classes, own_seed)
         history = fit(model, scaler(train), settings=recipe.fit, seed=own_seed)
-        table = predict(model, scaler(subset(data, fold.test)))
+        # a mirrored clip means the same only where training said so
+        table = predict(model, scaler(subset(data, fold.test)), mirrored=recipe.fit.augment.mirror > 0)
     table.insert(2, "fold", fold.name)
     table.insert(3, "seed", seed)
     return FoldResult(table, pd.DataFrame(history), tuple(caught))

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
 
 Step = Callable[[int, int, str], None]
 """Called with (done, total, what was done last)."""
+Progress = Callable[[str], AbstractContextManager[Step]]
+"""Opens the display of one piece of long work by its title."""
 
 LOG_EVERY = 10.0  # seconds
 
@@ -29,7 +32,7 @@ def progress(title: str, console: Console) -> Iterator[Step]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[last]}", style="dim", markup=False),
     )
-    with Progress(*columns, console=console) as bars:
+    with Bars(*columns, console=console) as bars:
         task = bars.add_task(title, total=None, last="")
 
         def step(done: int, total: int, last: str = "") -> None:

@@ -1,16 +1,20 @@
 """Who is tested and who is trained on: index arithmetic over subjects, nothing else.
 
-A protocol is a function from the subject of each clip to a list of `Fold`. Another protocol (composite, cross data
-set) is another function of this form; `check_folds` says what all of them must keep.
+A protocol is a function from the subject of each clip to a list of `Fold`; `check_folds` says what all of them must
+keep. Subjects are named ``<dataset>/<subject>``, so that ``01`` of two data sets are two people.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
+
+DEFAULT_K = 10
+NAMES = ("loso", "k_fold", "leave_one_dataset_out")
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,50 @@ def subject_k_fold(subjects: Sequence[str], k: int, seed: int = 0) -> list[Fold]
         folds.append(Fold(name, name, *_split(subjects, {names[i] for i in group})))
     check_folds(folds, subjects)
     return folds
+
+
+def leave_one_dataset_out(subjects: Sequence[str]) -> list[Fold]:
+    """One fold per data set, in sorted order: all its clips are tested, those of all others train.
+
+    Args:
+        subjects: the subject of each clip, ``(N,)``, each ``<dataset>/<subject>``.
+
+    Raises:
+        ValueError: there are clips of fewer than two data sets.
+    """
+    datasets = [subject.split("/", 1)[0] for subject in subjects]
+    names = sorted(set(datasets))
+    if len(names) < 2:
+        raise ValueError(f"leave_one_dataset_out: all {len(subjects)} clips are of {', '.join(names)}, wanted two sets")
+    folds = [Fold(_folder_name(name), name, *_split(datasets, {name})) for name in names]
+    check_folds(folds, subjects)
+    return folds
+
+
+Protocol = Callable[[Sequence[str]], list[Fold]]
+"""The subject of each clip to folds."""
+
+
+def find_protocol(name: str = "loso", k: int | None = None) -> Protocol:
+    """The protocol of that name (one of `NAMES`); ``k`` is the number of folds of ``k_fold``, None takes ten.
+
+    Raises:
+        ValueError: no protocol of that name, or a ``k`` that would have no effect.
+    """
+    if name not in NAMES:
+        raise ValueError(f"protocol {name!r} is unknown: choose one of {', '.join(NAMES)}")
+    if name == "k_fold":
+        return partial(subject_k_fold, k=k or DEFAULT_K)
+    if k is not None:
+        raise ValueError(f"k = {k} has no effect with protocol = {name!r}: leave it out")
+    return leave_one_subject_out if name == "loso" else leave_one_dataset_out
+
+
+def describe(protocol: Protocol) -> str:
+    """A protocol in words, for people and ``run.json``: ``leave one subject out``, ``subject k-fold, k = 10``."""
+    if isinstance(protocol, partial) and protocol.func is subject_k_fold:
+        return f"subject k-fold, {', '.join(f'{name} = {value}' for name, value in protocol.keywords.items())}"
+    return getattr(protocol, "__name__", str(protocol)).replace("_", " ")
 
 
 def check_folds(folds: Sequence[Fold], subjects: Sequence[str]) -> None:

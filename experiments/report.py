@@ -24,7 +24,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dynamic_images.encoding import VIEW_RANGE
+from dynamic_images.streams import INPUTS, caption, is_streams, views
 from experiments.results import METRICS_FILE, PREDICTIONS, RUN, read_histories, read_json, read_predictions
 from preprocessing.cache import clip_folder, read_manifest, write_text
 from preprocessing.errors import ToolkitError
@@ -33,11 +33,11 @@ REPORT, TRUTH, CONFIG = "report.html", "truth.json", "config.toml"
 SYSTEMS = {
     "afn": "AFN",
     "linear_svm": "Linear SVM on flow",
+    "linear_svm_images": "Linear SVM on coarse images",
     "oracle": "Oracle: SVM on true AUs",
     "majority": "Majority floor",
     "chance": "Chance floor",
 }
-IMAGES = {"temporal_ranked": "TRDI", "motion_intensity": "MIDI"}
 IMAGE_SIDE = 160
 CLIPS_PER_GROUP = 4
 STILL_GATE = 0.02
@@ -59,8 +59,12 @@ def write_report(run: Path, cache: Path) -> Path:
     Raises:
         ToolkitError: the run is not finished, or the cache has no manifest.
     """
-    about, metrics = read_json(run / RUN), read_json(run / METRICS_FILE)
+    about, metrics = {"protocol": "", **read_json(run / RUN)}, {"datasets": [], **read_json(run / METRICS_FILE)}
     predictions, manifest = read_predictions(run / PREDICTIONS), read_manifest(cache)
+    metrics["datasets"] = [{**part, "rows": _ordered(part["rows"])} for part in metrics["datasets"]]
+    if is_streams(manifest):  # no dynamic images: pages call the network's inputs what they are
+        predictions = predictions.rename(columns={f"gate_{name}": f"gate_{column}" for name, column in INPUTS.items()})
+        about["inputs"] = {INPUTS.get(name, name): shape for name, shape in about["inputs"].items()}
     page = _environment().get_template("report.html")
     text = page.render(
         name=run.name,
@@ -78,7 +82,7 @@ def write_report(run: Path, cache: Path) -> Path:
         gate=_gate(predictions, about["classes"]),
         truth=_truth(run, metrics),
         groups=_clip_groups(predictions, manifest, cache),
-        view_range=VIEW_RANGE,
+        caption=caption(manifest),
         config=(run / CONFIG).read_text(encoding="utf-8") if (run / CONFIG).is_file() else None,
     )
     write_text(run / REPORT, text)
@@ -192,15 +196,20 @@ def _clip_groups(predictions: pd.DataFrame, manifest: pd.DataFrame, cache: Path)
         "Least sure of the true class": ranked[len(ranked) - size :][::-1],
         "Drawn at random from the others": [rest[i] for i in sorted(drawn)],
     }
-    facts = manifest.set_index("clip_id")
+    facts, pictures = manifest.set_index("clip_id"), views(manifest)
     rows = dict(list(predictions.groupby("clip_id")))
     return {
-        title: [_clip(c, rows[c], float(mean[c]), facts.loc[c] if c in facts.index else None, cache) for c in clips]
+        title: [
+            _clip(c, rows[c], float(mean[c]), facts.loc[c] if c in facts.index else None, cache, pictures)
+            for c in clips
+        ]
         for title, clips in groups.items()
     }
 
 
-def _clip(clip_id: str, rows: pd.DataFrame, p_true: float, facts: pd.Series | None, cache: Path) -> dict[str, Any]:
+def _clip(
+    clip_id: str, rows: pd.DataFrame, p_true: float, facts: pd.Series | None, cache: Path, pictures: Mapping[str, str]
+) -> dict[str, Any]:
     votes = rows["y_pred"].value_counts(sort=True)
     facts = pd.Series(dtype=object) if facts is None else facts
     has = {name: facts[name] for name in facts.index if not pd.isna(facts[name])}
@@ -215,7 +224,7 @@ def _clip(clip_id: str, rows: pd.DataFrame, p_true: float, facts: pd.Series | No
         "fps": float(has["fps"]) if "fps" in has else None,
         "apex": int(has["apex"] - has["onset"]) if {"apex", "onset"} <= set(has) else None,
         "apex_source": has.get("apex_source", ""),
-        "images": {label: _picture(clip_folder(cache, clip_id) / f"{name}.png") for name, label in IMAGES.items()},
+        "images": {label: _picture(clip_folder(cache, clip_id) / f"{name}.png") for name, label in pictures.items()},
     }
 
 

@@ -171,23 +171,47 @@ def summarise(
 
     Returns:
         ``rows`` (a system each, scores with intervals), ``differences`` (network minus each other system),
-        ``confusion``, ``classes``, ``subjects``, ``by_seed`` (of the network), ``undefined`` (what is n/a and why).
+        ``confusion``, ``classes``, ``subjects``, ``by_seed`` (of the network), ``undefined`` (what is n/a and why),
+        ``datasets`` (rows of each data set where the clips are of several, from the same predictions).
     """
     predictions = check_predictions(predictions, classes)
     systems = {name: predictions, **{n: check_predictions(t, classes) for n, t in baselines.items()}}
     scores = score(predictions, classes)
     return {
         "classes": [asdict(c) for c in scores.classes],
-        "rows": [_row(system, table, classes) for system, table in systems.items()],
+        "rows": [score_row(system, table, classes) for system, table in systems.items()],
         "differences": [_difference(predictions, table, classes, other) for other, table in baselines.items()],
         "confusion": scores.confusion,
         "by_seed": scores.by_seed,
         "undefined": scores.undefined,
         "subjects": _subjects(predictions),
+        "datasets": _datasets(systems, classes),
     }
 
 
-def _row(system: str, table: pd.DataFrame, classes: Sequence[str]) -> dict[str, Any]:
+def _datasets(systems: Mapping[str, pd.DataFrame], classes: Sequence[str]) -> list[dict[str, Any]]:
+    """Scores of every system on the clips of each data set (a clip id begins with it); none where there is only one.
+
+    They are a part of the pooled predictions and of the fixed class list: nothing is trained or averaged for them.
+    """
+    parts = {
+        system: dict(list(table.groupby(table["clip_id"].str.partition("/")[0]))) for system, table in systems.items()
+    }
+    network = next(iter(parts.values()))
+    if len(network) < 2:
+        return []
+    return [
+        {
+            "dataset": str(dataset),
+            "rows": [score_row(system, part[dataset], classes) for system, part in parts.items()],
+            "undefined": score(rows, classes).undefined,
+        }
+        for dataset, rows in network.items()
+    ]
+
+
+def score_row(system: str, table: pd.DataFrame, classes: Sequence[str]) -> dict[str, Any]:
+    """Scores of one system with their intervals and what they stand on."""
     return {
         "system": system,
         "clips": table["clip_id"].nunique(),

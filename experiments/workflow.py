@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
-from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,25 +11,24 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from dynamic_images.dataset import build_dataset
-from experiments.config import Config
-from preprocessing.cache import MANIFEST, plain, read_manifest, write_text
-from preprocessing.clips import Clip
-from preprocessing.datasets import Dataset, DataSettings, Survey, find_dataset, survey
-from preprocessing.datasets import check as doctor
-from preprocessing.datasets.copies import Finding
-from preprocessing.datasets.labels import Scheme, class_of, find_scheme
-from preprocessing.errors import DatasetError, UsageError
+from dynamic_images.streams import build_streams, is_streams
+from experiments import provenance
+from experiments.config import Config, for_streams
+from experiments.labelling import check_scheme, with_classes
+from experiments.progress import Progress
+from experiments.protocols import Protocol, find_protocol
+from preprocessing.cache import MANIFEST, read_manifest, write_text
+from preprocessing.datasets import Dataset, DataSettings, find_dataset
+from preprocessing.datasets.composite_check import differences
+from preprocessing.datasets.composites import count, find_composite, join
+from preprocessing.datasets.streams import DATASET as STREAMS
+from preprocessing.errors import UsageError
 from preprocessing.synthetic.corpus import generate
 
 if TYPE_CHECKING:
     from fusion_net.data import ClipTensors
 
-Step = Callable[[int, int, str], None]
-Progress = Callable[[str], AbstractContextManager[Step]]
-"""Opens the display of one piece of long work by its title."""
-
 SYNTHETIC = "synthetic"
-DESCRIPTION = "dataset.json"
 
 
 @dataclass(frozen=True)
@@ -59,16 +54,11 @@ class Place:
         """Name of the cache folder, which also names runs."""
         return self.cache.name
 
-    @property
-    def schemes(self) -> str:
-        """Name of its label schemes: a part of a data set can have its own words."""
-        return self.dataset.name + ("-c" if self.settings.part == "c" else "")
-
 
 def place(dataset: str, config: Config, root: Path | None = None, cache: Path | None = None) -> Place:
     """Resolve the folders of a data set; a corpus whose labels carry no information never shares a folder."""
-    found = find_dataset(dataset)
     settings: DataSettings = config["data"]
+    found = find_dataset(dataset, settings)
     name = _corpus_name(config) if dataset == SYNTHETIC else dataset + settings.suffix
     ours = dataset == SYNTHETIC and root is None
     return Place(found, corpus_root(config) if ours else root, cache or Path("cache") / name, settings, ours)
@@ -94,114 +84,88 @@ def make_dataset(where: Place, config: Config, jobs: int, progress: Progress) ->
 
     Raises:
         UsageError: no root was given.
-        DatasetError: the data set does not lie there.
+        DatasetError: the data set does not lie there, or a member of a composite is not built yet.
     """
+    if where.dataset.members:
+        return _joined(where, config)
     if where.root is None:
         raise UsageError(f"the folder of {where.dataset.name} is not given: add --root /path (with make: ROOT=/path)")
     if where.ours:
         make_corpus(where.root, config, jobs, progress)
     clips, survey = where.dataset.clips(where.root, where.settings)
+    streams = where.dataset.name == STREAMS
     done = 0
-    with progress("faces, flow, dynamic images") as step:
+    with progress("images" if streams else "faces, flow, dynamic images") as step:
 
         def on_clip(row: dict[str, Any]) -> None:
             nonlocal done
             done += 1
             step(done, len(clips), row["clip_id"] + (f" rejected: {row['reason']}" if row["reason"] else ""))
 
-        build_dataset(clips, where.cache, config.stages, jobs, on_clip)
-    _describe(where, clips, survey)
+        if streams:
+            build_streams(clips, where.cache, config["streams"], jobs, on_clip)
+        else:
+            build_dataset(clips, where.cache, config.stages, jobs, on_clip)
+    provenance.describe(where.cache, clips, where.settings, survey)
     return read_manifest(where.cache)
 
 
-def _describe(where: Place, clips: Sequence[Clip], survey: Survey | None) -> None:
-    """Keep in words which copy of the data set the artefacts come from; `description` reads it."""
-    counts = Counter(clip.emotion for clip in clips if clip.emotion)
-    people = len({clip.subject for clip in clips})
-    words = "".join(f", {word} {n}" for word, n in counts.most_common())
-    summary = f"{where.name}: {len(clips)} clips of {people} subjects{words}" if survey is None else survey.summary
-    findings = [] if survey is None else [plain(finding) for finding in survey.findings]
-    content = {"summary": summary, "settings": plain(where.settings), "findings": findings}
-    write_text(where.cache / DESCRIPTION, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+def _joined(where: Place, config: Config) -> pd.DataFrame:
+    if where.root is not None:
+        where.dataset.load(where.root)
+    rule = find_composite(where.dataset.name, config["evaluation"].scheme)
+    return join(rule, where.cache, where.settings.suffix)
 
 
-def description(where: Place) -> str:
-    """Which copy of the data set the artefacts come from; empty where they are older than this."""
-    path = where.cache / DESCRIPTION
-    return str(json.loads(path.read_text("utf-8"))["summary"]) if path.is_file() else ""
+def composite_lines(where: Place, config: Config, manifest: pd.DataFrame, listed: Path | None) -> list[str]:
+    """What a composite consists of, and how it differs from the organisers' list; nothing for other data sets."""
+    if not where.dataset.members:
+        return []
+    rule = find_composite(where.dataset.name, config["evaluation"].scheme)
+    lines = count(rule, manifest)
+    if listed is None:
+        return lines
+    found = differences(rule, manifest, listed)
+    verdict = f"{len(found)} differences to" if found else "the same clips and classes as"
+    return [*lines, *found, f"{verdict} {listed}"]
 
 
-def check_settings(where: Place) -> None:
-    """Refuse, where no root is given, settings that the artefacts were not made with: they would have no effect.
-
-    Raises:
-        UsageError: naming the setting, what it was and what is wanted.
-    """
-    path = where.cache / DESCRIPTION
-    if where.root is not None or not path.is_file():
-        return
-    made = json.loads(path.read_text("utf-8"))["settings"]
-    for name in where.settings.given:
-        if made.get(name) != getattr(where.settings, name):
-            raise UsageError(
-                f"{where.cache} was made with {name} = {made.get(name)!r}, not {getattr(where.settings, name)!r}: "
-                "add --root to make it again"
-            )
+def said_of_a_run(where: Place, config: Config) -> list[str]:
+    """What every run says of its data: which copy, and clips per class."""
+    members = [where.cache.parent / f"{member}{where.settings.suffix}" for member in where.dataset.members]
+    copies = [provenance.description(cache) for cache in members or [where.cache]]
+    scheme = config["evaluation"].scheme
+    return [*filter(None, copies), provenance.classes_in_use(where.dataset, scheme, read_manifest(where.cache))]
 
 
-def classes(where: Place, config: Config) -> str:
-    """The label scheme in use and how many clips of the cache each class has."""
-    name, scheme = find_scheme(where.schemes, config["evaluation"].scheme)
-    manifest = read_manifest(where.cache)
-    rows = labelled(manifest, scheme)
-    counts = rows["label"].value_counts()
-    each = ", ".join(f"{label} {counts.get(label, 0)}" for label in scheme)
-    rejected = int((manifest["status"] != "ok").sum())
-    return (
-        f"label scheme {name}: {len(rows)} clips of {rows['subject'].nunique()} subjects, {each}; "
-        f"{len(manifest) - len(rows) - rejected} of other classes, {rejected} rejected"
-    )
+def _brought_up_to_date(where: Place, config: Config, jobs: int, progress: Progress) -> None:
+    """Before training: labels are asked for before hours of work, then what is not there yet is made."""
+    check_scheme(where.dataset, config["evaluation"].scheme)
+    if where.root is None and not where.dataset.members:
+        provenance.check_settings(where.cache, where.settings)
+    if where.root is not None or where.dataset.members or not (where.cache / MANIFEST).is_file():
+        make_dataset(where, config, jobs, progress)
 
 
-def check(name: str, root: Path, config: Config, decode: bool, everything: bool, progress: Progress) -> tuple[str, int]:
-    """The doctor's page on a root, and its exit code.
-
-    Raises:
-        UsageError: there is no such data set, or nothing is known that its copies could be compared with.
-    """
-    dataset = find_dataset(name)
-    if dataset.layout is None:
-        raise UsageError(f"there is nothing to check {name} against: wanted a data set with a published layout")
-    layout = dataset.layout(config["data"])
-    try:
-        found = survey(layout, root, config["data"])
-    except DatasetError as error:
-        return doctor.refusal(layout.title, str(error))
-    broken: list[str] = []
-    if decode:
-        with progress("decoding") as step:
-            for done, (clip, reason) in enumerate(doctor.decode(found.clips), start=1):
-                step(done, found.usable, clip.clip_id)
-                broken += [f"{clip.clip_id}: {reason}"] if reason else []
-    findings = [Finding("clips with frames that do not decode", tuple(broken))] if broken else []
-    return doctor.page(found, findings, 0 if everything else 3)
+def resolve(config: Config, manifest: pd.DataFrame) -> Config:
+    """Settings of a run as they are used: on precomputed images some follow from the images' size."""
+    sides = manifest["side"].dropna() if is_streams(manifest) and "side" in manifest else pd.Series(dtype=int)
+    return for_streams(config, int(sides.max())) if len(sides) else config
 
 
 def train(where: Place, config: Config, model: str, run: Path, jobs: int, progress: Progress) -> Path:
-    """Leave-one-subject-out training and everything that the report shows; returns the report's path.
+    """Training under the protocol and everything that the report shows; returns the report's path.
 
     The synthetic corpus and its artefacts are brought up to date first; so are those of other data sets where their
     root is given. Otherwise what `mer dataset` left is used.
     """
     from experiments.loso import Recipe, evaluate  # torch takes seconds to load; offline commands do without
-    from experiments.protocols import leave_one_subject_out
 
-    find_scheme(where.schemes, config["evaluation"].scheme)  # no labels: say so now, not after hours of work
-    check_settings(where)
-    if where.root is not None or not (where.cache / MANIFEST).is_file():
-        make_dataset(where, config, jobs, progress)
+    _brought_up_to_date(where, config, jobs, progress)
+    config = resolve(config, read_manifest(where.cache))
     data = load_tensors(where, config, model)
-    leave_one_subject_out(data.subjects)  # too few subjects: say so now
+    protocol = protocol_of(config)
+    protocol(data.subjects)  # too few subjects: say so now
     write_text(run / "config.toml", config.to_toml())
     peaks = None
     if where.dataset.name == SYNTHETIC and where.root is not None:
@@ -218,6 +182,7 @@ def train(where: Place, config: Config, model: str, run: Path, jobs: int, progre
             Recipe(config[model], config["fit"]),
             seeds=range(config["evaluation"].seeds),
             jobs=training_jobs(config, jobs),
+            protocol=protocol,
             peaks=peaks,
             progress=step,
         )
@@ -228,10 +193,12 @@ def ablation(where: Place, config: Config, folder: Path, jobs: int, progress: Pr
     from experiments.ablation import ablate, markdown
     from experiments.loso import Recipe
 
-    find_scheme(where.schemes, config["evaluation"].scheme)
-    if where.root is not None or not (where.cache / MANIFEST).is_file():
-        make_dataset(where, config, jobs, progress)
-    variants = {fusion: {"fusion": fusion} for fusion in ("gated", "concat", "sum", "temporal_only", "intensity_only")}
+    _brought_up_to_date(where, config, jobs, progress)
+    manifest = read_manifest(where.cache)
+    config = resolve(config, manifest)
+    alone = ("stream_a_only", "stream_b_only") if is_streams(manifest) else ("temporal_only", "intensity_only")
+    names = {"gated": "gated", "concat": "concat", "sum": "sum", alone[0]: "temporal_only", alone[1]: "intensity_only"}
+    variants = {name: {"fusion": fusion} for name, fusion in names.items()}
     held: dict[str, dict[str, Any]] = {f"gate fixed at {gate:g}": {"gate": gate} for gate in (0.0, 0.5, 1.0)}
     recipes = {
         name: Recipe(dataclasses.replace(config["afn"], **change), config["fit"])
@@ -246,6 +213,7 @@ def ablation(where: Place, config: Config, folder: Path, jobs: int, progress: Pr
             folder,
             seeds=range(config["evaluation"].seeds),
             jobs=training_jobs(config, jobs),
+            protocol=protocol_of(config),
             progress=step,
         )
     return markdown(table)
@@ -256,29 +224,20 @@ def load_tensors(where: Place, config: Config, model: str) -> ClipTensors:
     from fusion_net.data import load_clips
     from fusion_net.models import MODELS
 
-    _, scheme = find_scheme(where.schemes, config["evaluation"].scheme)
-    manifest = labelled(read_manifest(where.cache), scheme)
+    classes, manifest = with_classes(where.dataset, config["evaluation"].scheme, read_manifest(where.cache))
     return load_clips(
         manifest,
         where.cache,
         inputs=tuple(MODELS[model].INPUTS),
-        classes=tuple(scheme),
+        classes=classes,
         labels=list(manifest["label"]),
         size=config["evaluation"].input_size,
     )
 
 
-def labelled(manifest: pd.DataFrame, scheme: Scheme) -> pd.DataFrame:
-    """Usable rows that the scheme has a class for, with the class in column ``label``."""
-    objective = manifest.get("objective_class", pd.Series(dtype=str)).reindex(manifest.index)
-    pairs = zip(manifest["emotion"], objective, strict=True)
-    labels = pd.Series([class_of(_text(word), scheme, _text(number)) for word, number in pairs], dtype=object)
-    rows = manifest.assign(label=labels.set_axis(manifest.index))
-    return rows[rows["label"].notna() & (rows["status"] == "ok")].reset_index(drop=True)
-
-
-def _text(cell: Any) -> str | None:
-    return None if pd.isna(cell) else str(cell)
+def protocol_of(config: Config) -> Protocol:
+    """Who is held out, as ``evaluation.protocol`` says."""
+    return find_protocol(config["evaluation"].protocol, config["evaluation"].k)
 
 
 def training_jobs(config: Config, jobs: int) -> int:

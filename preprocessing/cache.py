@@ -2,6 +2,7 @@
 
     cache/<dataset>/
       manifest.csv                 one row per clip, rejected ones with their reason
+      members.json                 only where clips are of several data sets: data set -> its cache folder
       clips/<subject>/<clip>/      the rest of the clip id
         crops.npy ...              the truth: arrays
         temporal_ranked.png ...    for the eye
@@ -33,6 +34,7 @@ from preprocessing.errors import ToolkitError
 
 RECORD = "record.json"
 MANIFEST = "manifest.csv"
+MEMBERS = "members.json"
 SCRATCH = ".partial"
 
 
@@ -190,8 +192,35 @@ class FrameReader:
 
 
 def clip_folder(cache: Path, clip_id: str) -> ClipFolder:
-    """Folder of a clip below ``cache`` (``cache/<dataset>``)."""
-    return ClipFolder(cache / "clips" / clip_id.split("/", 1)[1])
+    """Folder of a clip below ``cache`` (``cache/<dataset>``), or below the member of ``cache`` that it belongs to."""
+    dataset, inside = clip_id.split("/", 1)
+    return ClipFolder(cache / read_members(cache).get(dataset, "") / "clips" / inside)
+
+
+def read_members(cache: Path) -> dict[str, str]:
+    """Data set → the cache folder of its clips, relative to ``cache``; empty where ``cache`` holds its own clips.
+
+    Clips of several data sets need folders of their own, since two may call a subject alike.
+
+    Raises:
+        ToolkitError: the list of members is damaged.
+    """
+    path = cache / MEMBERS
+    try:
+        members = json.loads(path.read_text(encoding="utf-8"))
+        return {str(name): str(folder) for name, folder in members.items()}
+    except FileNotFoundError:
+        return {}
+    except (ValueError, AttributeError) as error:
+        raise ToolkitError(f"{path} is no list of folders ({error}): run `mer dataset {cache.name}` again") from error
+
+
+def write_members(cache: Path, members: Mapping[str, str]) -> None:
+    """Say that ``cache`` is made of other folders, or with an empty mapping that it is not."""
+    if members:
+        write_text(cache / MEMBERS, json.dumps(dict(members), indent=1) + "\n")
+    else:
+        (cache / MEMBERS).unlink(missing_ok=True)
 
 
 def key_of(*parts: Any) -> str:
@@ -228,9 +257,14 @@ def write_text(path: Path, text: str) -> None:
 
 def write_manifest(cache: Path, rows: list[dict[str, Any]]) -> Path:
     """Write ``manifest.csv`` below ``cache``, rows in the given order."""
+    return write_manifest_table(cache, pd.DataFrame(rows))
+
+
+def write_manifest_table(cache: Path, table: pd.DataFrame) -> Path:
+    """The same from a table."""
     path = cache / MANIFEST
-    table = pd.DataFrame(rows).convert_dtypes()  # counts stay whole numbers beside the gaps of rejected clips
-    write_text(path, table.to_csv(index=False, lineterminator="\n"))
+    whole = table.convert_dtypes()  # counts stay whole numbers beside the gaps of rejected clips
+    write_text(path, whole.to_csv(index=False, lineterminator="\n"))
     return path
 
 
@@ -244,9 +278,8 @@ def read_manifest(cache: Path) -> pd.DataFrame:
     if not path.is_file():
         raise ToolkitError(f"{path} does not exist: build it with `mer dataset {cache.name}` first")
     try:
-        return pd.read_csv(
-            path, dtype={"clip_id": str, "subject": str, "emotion": str, "objective_class": str, "reason": str}
-        )
+        text = dict.fromkeys(("clip_id", "subject", "emotion", "objective_class", "reason"), str)
+        return pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""])  # a class may be called "none"
     except ValueError as error:
         raise ToolkitError(f"{path} is no manifest ({error}): run `mer dataset` again") from error
 

@@ -11,8 +11,9 @@ the paper's network: the streams, the gate, the auxiliary heads and the fusions 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import ClassVar, Literal, get_args
 
@@ -68,6 +69,17 @@ class AFNSettings:
             raise ValueError("widths, grid, features and gate_hidden must be at least 1")
         if not 0 <= self.dropout < 1 or self.auxiliary < 0:
             raise ValueError(f"dropout {self.dropout} must lie in [0, 1), auxiliary {self.auxiliary} at or above 0")
+
+    def for_side(self, side: int) -> AFNSettings:
+        """The same with as many stages as an input of ``side`` px can carry, at least one.
+
+        A stage halves the map, and a map with fewer cells than ``grid`` has none to give each cell of the pooling: the
+        last stages are dropped until it has. 28 px carry three of the four default stages (28, 14, 7, 4).
+        """
+        stages = len(self.widths)
+        while stages > 1 and math.ceil(side / 2**stages) < self.grid:
+            stages -= 1
+        return replace(self, widths=self.widths[:stages])
 
 
 class AFN(Model):

@@ -7,9 +7,10 @@ and a line in `DATASETS`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from preprocessing.clips import Clip
 from preprocessing.datasets import (
@@ -21,9 +22,11 @@ from preprocessing.datasets import (
     mmew,
     samm,
     smic,
+    streams,
     synthetic,
     videos,
 )
+from preprocessing.datasets.composites import COMPOSITES, JOIN, is_composite
 from preprocessing.datasets.layout import Layout
 from preprocessing.datasets.settings import DataSettings
 from preprocessing.datasets.survey import Survey, survey
@@ -39,16 +42,24 @@ class Dataset:
         load: root → clips, with the data set's own defaults.
         about: one line.
         labelled: whether there is anything to train on.
+        members: of a composite, the data sets that it is made of.
         layout: settings → layout, for a data set that can be surveyed; None for one that has only ``load``.
+        schemes: name of its label schemes in `labels.SCHEMES`; the data set's own unless one of its parts has others.
     """
 
     name: str
-    load: Callable[[Path], list[Clip]]
+    load: Callable[[Path], Sequence[Any]]  # of `Clip`; `streams` has images and no frames, `streams.StreamClip`
     about: str
     labelled: bool = True
+    members: tuple[str, ...] = ()
     layout: Callable[[DataSettings], Layout] | None = None
+    schemes: str = ""
 
-    def clips(self, root: Path, settings: DataSettings) -> tuple[list[Clip], Survey | None]:
+    def __post_init__(self) -> None:
+        if not self.schemes:
+            object.__setattr__(self, "schemes", self.name)
+
+    def clips(self, root: Path, settings: DataSettings) -> tuple[list[Any], Survey | None]:
         """The clips below ``root``, and what else was seen there.
 
         Raises:
@@ -57,7 +68,7 @@ class Dataset:
         """
         if self.layout is None:
             settings.refuse_other_than((), self.name)
-            return self.load(root), None
+            return list(self.load(root)), None
         found = survey(self.layout(settings), root, settings)
         return list(found.clips), found
 
@@ -77,6 +88,7 @@ DATASETS = {
     dataset.name: dataset
     for dataset in (
         Dataset("synthetic", synthetic.load, "the embedded corpus with known ground truth (made by `mer synth`)"),
+        Dataset("streams", streams.load, "precomputed images, two per clip, from a CSV; nothing of a video is needed"),
         Dataset("videos", videos.load, "any folder of video files or image sequences, without labels", labelled=False),
         _surveyed(casme2.LAYOUT, "CASME II, raw or cropped"),
         _surveyed(samm.LAYOUT, "SAMM, raw or cropped"),
@@ -90,15 +102,24 @@ DATASETS = {
 }
 
 
-def find_dataset(name: str) -> Dataset:
-    """The data set of that name.
+def find_dataset(name: str, settings: DataSettings | None = None) -> Dataset:
+    """The data set of that name; with settings that choose a part of it, that part.
 
     Raises:
         UsageError: there is none; the message lists the names.
     """
+    if is_composite(name):
+        members = COMPOSITES[name].members if name in COMPOSITES else name.split(JOIN)
+        return Dataset(name, _nothing, "made of the caches of its members", members=tuple(members))
     if name not in DATASETS:
-        raise UsageError(f"data set {name!r} is unknown: choose one of {', '.join(sorted(DATASETS))}")
-    return DATASETS[name]
+        raise UsageError(f"data set {name!r} is unknown: choose one of {', '.join(sorted((*DATASETS, *COMPOSITES)))}")
+    found = DATASETS[name]
+    part = "-c" if settings is not None and settings.part == "c" and found.layout is not None else ""
+    return replace(found, schemes=name + part)
 
 
-__all__ = ["DATASETS", "DataSettings", "Dataset", "Survey", "find_dataset", "survey"]
+def _nothing(root: Path) -> list[Any]:
+    raise UsageError(f"a composite has no folder of its own, so {root} has no effect: build its members")
+
+
+__all__ = ["COMPOSITES", "DATASETS", "DataSettings", "Dataset", "Survey", "find_dataset", "survey"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from preprocessing.errors import DatasetError
 
@@ -110,3 +110,8 @@ def class_of(emotion: str | None, scheme: Scheme, objective_class: str | None = 
     """The class that a clip belongs to by its emotion or objective class, or None where the scheme leaves it out."""
     words = {emotion, None if objective_class is None else OBJECTIVE + objective_class}
     return next((label for label, members in scheme.items() if words & set(members)), None)
+
+
+def class_order(labels: Iterable[str]) -> list[str]:
+    """Each label once, whole numbers by value and then words by alphabet: a class list where none is given."""
+    return sorted(set(labels), key=lambda text: (0, int(text), text) if text.isdecimal() else (1, 0, text))

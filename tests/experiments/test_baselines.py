@@ -12,6 +12,7 @@ from experiments.baselines import (
     floors,
     flow_features,
     flow_statistics,
+    image_features,
     linear_svm,
     majority,
     oracle,
@@ -159,3 +160,24 @@ def test_features_of_a_cache(toy_cache: Path, toy_data: ClipTensors) -> None:
     features = flow_features(toy_cache, toy_data.clip_ids, grid=2)
     assert features.shape == (len(toy_data), 24) and list(features.index) == list(toy_data.clip_ids)
     np.testing.assert_allclose(features[0].to_numpy(), toy_data.labels.numpy(), atol=0.15)
+
+
+class TestImageFeatures:
+    def test_means_of_cells_by_channel(self) -> None:
+        images = np.zeros((2, 3, 12, 12), np.float32)
+        images[1, 0, :2, :2] = 5
+        images[:, 1] = 7
+        table = image_features(["a/b", "a/c"], {"x": images})
+        assert table.shape == (2, 3 * 36)
+        assert table.loc["a/c"].iloc[0] == 5 and table.loc["a/b"].iloc[0] == 0
+        assert set(table.iloc[:, 36:72].to_numpy().ravel()) == {7.0}
+
+    def test_a_channel_that_repeats_another_is_left_out(self) -> None:
+        """One-channel streams are repeated for the network; an SVM would only weigh them three times."""
+        one = np.random.default_rng(0).normal(size=(4, 1, 8, 8)).astype(np.float32)
+        assert image_features(list("abcd"), {"x": np.repeat(one, 3, axis=1)}).shape == (4, 36)
+
+    def test_small_images_keep_every_pixel(self) -> None:
+        images = np.random.default_rng(0).normal(size=(3, 3, 4, 4)).astype(np.float32)
+        table = image_features(list("abc"), {"x": images})
+        np.testing.assert_allclose(table.to_numpy(), images.reshape(3, -1), rtol=1e-6)

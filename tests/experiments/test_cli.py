@@ -24,7 +24,7 @@ from preprocessing.cache import FrameWriter, read_manifest
 from preprocessing.synthetic.corpus import draw_clip
 from preprocessing.synthetic.settings import CorpusSettings
 
-COMMANDS = ("synth", "check", "dataset", "inspect", "train", "report", "ablate", "bench")
+COMMANDS = ("synth", "synth-streams", "check", "dataset", "inspect", "train", "report", "score", "ablate", "bench")
 TINY = ("--set", "faces.size=64", "--jobs", "1")
 FRAMES = 12
 
@@ -80,6 +80,14 @@ class TestBadUsage:
             (("dataset", "--config", "qick"), "settings file 'qick' cannot be read (No such file or directory)"),
             (("dataset", "videos"), "the folder of videos is not given: add --root"),
             (("inspect", "videos", "--cache", "elsewhere"), "the folder of videos is not given: add --root"),
+            (("dataset", "streams", "--check-csv", "x"), "--check-csv has no effect on streams, which is no composite"),
+            (("train", "--set", "evaluation.protocol=lopo"), "wanted one of loso, k_fold, leave_one_dataset_out"),
+            (("train", "--set", "evaluation.k=5"), "evaluation: k is 5 with protocol loso, wanted 2 or more, for k_fo"),
+            (("train", "streams", "--set", "evaluation.scheme=3"), "has no effect on streams: the column label is th"),
+            (("train", "megc2019", "--set", "evaluation.scheme=3"), "has no effect on megc2019, whose classes are"),
+            (("train", "megc2019", "--root", "x"), "a composite has no folder of its own, so x has no effect"),
+            (("train", "casme9+synthetic"), "there is no data set 'casme9' with label schemes"),
+            (("score", "x", "--classes", "a"), "--classes 'a': wanted two or more different names"),
             (("train", "--name", "../up"), "--name '../up': wanted the name of one folder below runs/"),
         ],
     )

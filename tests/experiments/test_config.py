@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.config import Config, all_sections, load_config, offline_sections
+from experiments.config import Config, all_sections, for_streams, load_config, offline_sections
 from preprocessing.cache import key_of
 from preprocessing.errors import UsageError
 
@@ -163,3 +163,26 @@ def test_settings_that_are_none_are_left_out_of_the_file() -> None:
     written: dict[str, Any] = tomllib.loads(load_config(SECTIONS).to_toml())
     assert "landmark_model" not in written["faces"]
     assert set(written) == set(SECTIONS)
+
+
+class TestForStreams:
+    """Rules that look at nothing but the size of the images."""
+
+    def test_images_are_not_enlarged_and_the_network_has_the_stages_that_they_carry(self) -> None:
+        small = for_streams(load_config(all_sections()), 28)
+        assert small["evaluation"].input_size == 28
+        assert small["afn"].widths == (16, 32, 64)  # 28, 14, 7, 4 px; two more cells would be none for a grid of 3
+        large = for_streams(load_config(all_sections()), 224)
+        assert (large["evaluation"].input_size, large["afn"].widths) == (96, (16, 32, 64, 128))
+        assert for_streams(load_config(all_sections()), 5)["evaluation"].input_size == 16
+
+    def test_nothing_is_mirrored_unless_it_may_be(self) -> None:
+        """The sign of horizontal flow would have to change with it."""
+        assert for_streams(load_config(all_sections()), 28)["fit"].augment.mirror == 0
+        allowed = load_config(all_sections(), None, ["streams.mirror=true"])
+        assert for_streams(allowed, 28)["fit"].augment.mirror == 0.5
+
+    def test_what_ran_can_be_given_back(self, tmp_path: Path) -> None:
+        resolved = for_streams(load_config(all_sections()), 28)
+        (tmp_path / "config.toml").write_text(resolved.to_toml())
+        assert for_streams(load_config(all_sections(), str(tmp_path / "config.toml")), 28) == resolved

@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.protocols import Fold, check_folds, leave_one_subject_out, subject_k_fold
+from experiments.protocols import (
+    NAMES,
+    Fold,
+    check_folds,
+    describe,
+    find_protocol,
+    leave_one_dataset_out,
+    leave_one_subject_out,
+    subject_k_fold,
+)
 
 some_subjects = st.lists(st.sampled_from([f"x/s{i}" for i in range(7)]), min_size=2, max_size=40).filter(
     lambda names: len(set(names)) > 1
@@ -78,3 +87,41 @@ def test_dishonest_folds_are_refused(folds: list[Fold], what: str) -> None:
 def test_names_that_differ_only_in_replaced_characters_are_refused() -> None:
     with pytest.raises(ValueError, match="overwrite each other"):
         leave_one_subject_out(["x/s1", "x_s1"])
+
+
+@given(st.lists(st.sampled_from([f"{d}/s{i}" for d in "abc" for i in range(3)]), min_size=2, max_size=40))
+def test_leaving_a_data_set_out_tests_every_clip_on_networks_of_other_data_sets(subjects: list[str]) -> None:
+    datasets = [name.split("/")[0] for name in subjects]
+    if len(set(datasets)) < 2:
+        with pytest.raises(ValueError, match=f"all {len(subjects)} clips are of {datasets[0]}, wanted two"):
+            leave_one_dataset_out(subjects)
+        return
+    folds = leave_one_dataset_out(subjects)
+    assert [fold.name for fold in folds] == sorted(set(datasets))
+    assert sorted(i for fold in folds for i in fold.test) == list(range(len(subjects)))
+    for fold in folds:
+        assert {datasets[i] for i in fold.test} == {fold.name}
+        assert fold.name not in {datasets[i] for i in fold.train}
+
+
+def test_protocols_by_name_and_in_words() -> None:
+    subjects = [f"{d}/s{i}" for d in "ab" for i in range(6)]
+    made = {name: find_protocol(name) for name in NAMES}
+    assert {name: len(protocol(subjects)) for name, protocol in made.items()} == {
+        "loso": 12,
+        "k_fold": 10,
+        "leave_one_dataset_out": 2,
+    }
+    assert len(find_protocol("k_fold", 3)(subjects)) == 3
+    assert [describe(protocol) for protocol in made.values()] == [
+        "leave one subject out",
+        "subject k-fold, k = 10",
+        "leave one dataset out",
+    ]
+
+
+def test_a_protocol_that_is_none_and_a_k_without_effect() -> None:
+    with pytest.raises(ValueError, match="'lopo' is unknown: choose one of loso, k_fold"):
+        find_protocol("lopo")
+    with pytest.raises(ValueError, match="k = 5 has no effect with protocol = 'loso'"):
+        find_protocol("loso", 5)

@@ -167,3 +167,26 @@ def test_files_that_are_missing_or_broken_are_named(tmp_path: Path) -> None:
     (tmp_path / "predictions.csv").write_text("a,b\n1,2\n")
     with pytest.raises(ToolkitError, match="is no prediction table"):
         read_predictions(tmp_path / "predictions.csv")
+
+
+def test_each_data_set_has_its_part_of_the_same_predictions(guesses: Guesses) -> None:
+    """Their confusions add up to the whole, and the class list stays the whole one's."""
+    table = guesses(subjects=6, seeds=2)
+    renamed = [name if int(name[5]) < 4 else f"far{name[3:]}" for name in table["clip_id"]]
+    table = table.assign(clip_id=renamed, subject=[name.rsplit("/", 1)[0] for name in renamed])
+    table.loc[table["clip_id"].str.startswith("far"), ["y_true", "y_pred"]] = "calm"
+    summary = results.summarise(table, {"same": table}, K, "net")
+    parts = {part["dataset"]: part for part in summary["datasets"]}
+    assert sorted(parts) == ["far", "toy"]
+    assert [row["system"] for row in parts["far"]["rows"]] == ["net", "same"]
+    assert sum(part["rows"][0]["clips"] for part in parts.values()) == summary["rows"][0]["clips"] == 54
+    whole, sizes = summary["rows"][0]["accuracy"]["value"], {"toy": 4 / 6, "far": 2 / 6}
+    assert sum(sizes[name] * part["rows"][0]["accuracy"]["value"] for name, part in parts.items()) == pytest.approx(
+        whole
+    )
+    assert parts["far"]["rows"][0]["uar"]["value"] == 1
+    assert sum("no clip is of class" in text for text in parts["far"]["undefined"]) == 2
+
+
+def test_one_data_set_has_no_parts(guesses: Guesses) -> None:
+    assert results.summarise(guesses(), {}, K, "net")["datasets"] == []

@@ -11,7 +11,8 @@ import pytest
 
 from experiments import workflow
 from experiments.config import Config, all_sections, load_config
-from experiments.workflow import Place, labelled, load_tensors, make_dataset, place, training_jobs
+from experiments.labelling import labelled
+from experiments.workflow import Place, load_tensors, make_dataset, place, training_jobs
 from preprocessing.cache import clip_folder, write_manifest
 from preprocessing.datasets import find_dataset
 from preprocessing.datasets.labels import SCHEMES

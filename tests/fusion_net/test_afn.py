@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from typing import get_args
 
 import pytest
@@ -131,3 +132,12 @@ def test_bf16_stays_finite() -> None:
     losses = model.loss(output, clips)
     assert all(part.dtype == torch.float32 and torch.isfinite(part) for part in losses.values())
     torch.testing.assert_close(output.extras["gate"].sum(dim=1), torch.ones(4))
+
+
+@pytest.mark.parametrize(("side", "stages"), [(96, 4), (48, 4), (40, 4), (28, 3), (16, 2), (8, 1), (2, 1)])
+def test_an_input_has_the_stages_that_it_can_carry(side: int, stages: int) -> None:
+    """Every cell of the pooling grid has something of its own, where the input is large enough for one stage."""
+    settings = AFNSettings().for_side(side)
+    assert settings.widths == AFNSettings().widths[:stages]
+    assert math.ceil(side / 2**stages) >= settings.grid or stages == 1
+    assert settings.for_side(side) == settings

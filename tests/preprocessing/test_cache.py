@@ -26,6 +26,7 @@ from preprocessing.cache import (
     key_of,
     read_manifest,
     write_manifest,
+    write_members,
     write_text,
 )
 from preprocessing.errors import ToolkitError
@@ -343,3 +344,28 @@ class TestFiles:
 
     def test_a_clip_has_its_folder_below_the_data_set(self, tmp_path: Path) -> None:
         assert clip_folder(tmp_path, "casme2/sub01/EP02_01f").folder == tmp_path / "clips" / "sub01" / "EP02_01f"
+
+
+class TestMembers:
+    def test_clips_are_found_in_the_folder_of_their_data_set(self, tmp_path: Path) -> None:
+        cache = tmp_path / "both"
+        assert clip_folder(cache, "one/s1/c1").folder == cache / "clips" / "s1" / "c1"
+        write_members(cache, {"one": "../one", "two": "inside"})
+        assert clip_folder(cache, "one/s1/c1").folder == cache / "../one/clips/s1/c1"
+        assert clip_folder(cache, "two/s1/c1").folder == cache / "inside/clips/s1/c1"
+        assert clip_folder(cache, "three/s1/c1").folder == cache / "clips" / "s1" / "c1"
+        write_members(cache, {})
+        assert clip_folder(cache, "one/s1/c1").folder == cache / "clips" / "s1" / "c1"
+
+    def test_a_damaged_list_is_named(self, tmp_path: Path) -> None:
+        for text in ("{", '["one"]'):
+            (tmp_path / "members.json").write_text(text)
+            with pytest.raises(ToolkitError, match=r"members\.json is no list of folders .*: run `mer dataset"):
+                clip_folder(tmp_path, "one/s1/c1")
+
+
+def test_a_word_that_pandas_takes_for_nothing_stays_a_word(tmp_path: Path) -> None:
+    write_manifest(tmp_path, [{"clip_id": "a/b/c", "emotion": word, "apex": None} for word in ("none", "NA", None)])
+    table = read_manifest(tmp_path)
+    assert table["emotion"].tolist()[:2] == ["none", "NA"]
+    assert table["emotion"].isna().tolist() == [False, False, True] and table["apex"].isna().all()

@@ -1,0 +1,58 @@
+"""Scores as tables for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from rich.box import SIMPLE_HEAD
+from rich.markup import escape
+from rich.table import Table
+
+from experiments.metrics import METRICS
+from experiments.scoring import Assessment
+
+TITLES = {"accuracy": "accuracy", "uf1": "UF1", "uar": "UAR"}
+
+
+def score_table(rows: Sequence[Mapping[str, Any]], caption: str, first: str = "system", counts: bool = False) -> Table:
+    """One line per row of `results.score_row`: score (low–high), and with ``counts`` what it stands on."""
+    table = Table(first, box=SIMPLE_HEAD, pad_edge=False, caption=caption)
+    for name in METRICS:
+        table.add_column(TITLES[name], min_width=13)  # a score, and its interval beside or below it, whole
+    for name in ("clips", "subjects") if counts else ():
+        table.add_column(name, justify="right")
+    for row in rows:
+        stands_on = [str(row["clips"]), str(row["subjects"])] if counts else []
+        table.add_row(escape(row["system"]), *(_interval(row[name]) for name in METRICS), *stands_on)
+    return table
+
+
+def tables(found: Assessment) -> Iterator[Table]:
+    """What `mer score` prints: scores, classes, confusion matrix."""
+    seeds = len(found.scores.by_seed)
+    over = f"mean over {seeds} seeds, " if seeds > 1 else ""
+    yield score_table(found.rows, f"{over}95 % BCa interval over subjects", "clips of", counts=True)
+    classes = Table("class", "clips", "precision", "recall", "F1", box=SIMPLE_HEAD, pad_edge=False)
+    classes.caption = f"mean precision {_number(found.macro_precision)}: it is no UAR, though printed as one before"
+    for c in found.scores.classes:
+        classes.add_row(escape(c.name), f"{c.clips:g}", *(_number(v) for v in (c.precision, c.recall, c.f1)))
+    yield classes
+    matrix = Table("true \\ predicted", *(escape(name) for name in found.classes), box=SIMPLE_HEAD, pad_edge=False)
+    matrix.caption = f"number of clips{', mean over seeds' if seeds > 1 else ''}"
+    for name, counts in zip(found.classes, found.scores.confusion, strict=True):
+        matrix.add_row(escape(name), *(f"{count:.4g}" for count in counts))
+    yield matrix
+
+
+def _interval(score: Mapping[str, float | None]) -> str:
+    value, low, high = (score[key] for key in ("value", "low", "high"))
+    if value is None or pd.isna(value):
+        return "n/a"
+    ends = "no interval" if low is None or high is None or pd.isna(low) or pd.isna(high) else f"{low:.3f}–{high:.3f}"
+    return f"{value:.3f} ({ends})"
+
+
+def _number(value: float | None) -> str:
+    return "n/a" if value is None else f"{value:.3f}"
