@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from jinja2 import Environment, StrictUndefined
-
 from dynamic_images.build import STAGE
 from dynamic_images.contact_sheet import contact_sheet, is_fresh, number, quality_numbers, sheet_key, words
 from dynamic_images.encoding import VIEW_RANGE
+from dynamic_images.pages import page_environment
 from preprocessing.cache import clip_folder, read_manifest, write_text
 from preprocessing.workers import unordered
 
@@ -41,8 +39,7 @@ def write_gallery(
     good = [row for row in rows if row["status"] == "ok"]
     _draw(cache, good, jobs, progress)
     page = out or cache / PAGE
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(files("dynamic_images").joinpath("templates/gallery.html").read_text("utf-8"))
+    template = page_environment().get_template("gallery.html")
     write_text(
         page,
         template.render(
