@@ -177,6 +177,13 @@ def report(run: RunFolder, cache: Cache = None) -> None:
 
 @app.command()
 @_guarded
+def explain(run: RunFolder, cache: Cache = None, jobs: Jobs = 0) -> None:
+    """What the networks of a run look at: Grad-CAM and blanked parts of the face. Trains its first seeds again."""
+    out.print(f"{workflow.explain(run, cache, jobs or workflow.cores(), _progress)}")
+
+
+@app.command()
+@_guarded
 def ablate(
     name: DatasetName = workflow.SYNTHETIC,
     seeds: Annotated[int | None, typer.Option(min=1, help="Passes over all folds.")] = None,

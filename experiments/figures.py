@@ -78,7 +78,7 @@ def reliability(calibration: Mapping[str, Any]) -> Markup:
         most = max((b["predictions"] for b in bins), default=1)
         x, y = ([b[name] for b in bins] for name in ("confidence", "accuracy"))
         ax.vlines(x, x, y, color=ACCENT, linewidth=1.5)
-        ax.scatter(x, y, s=[12 + 110 * b["predictions"] / most for b in bins], color=ACCENT, zorder=2)
+        ax.scatter(x, y, s=[12 + 110 * b["predictions"] / most for b in bins], color=ACCENT, zorder=2, clip_on=False)
         ax.set(
             xlim=(0, 1), ylim=(-0.02, 1.02), xlabel="probability of the predicted class", ylabel="share that is right"
         )

@@ -19,6 +19,7 @@ from dynamic_images.encoding import VIEW_RANGE
 from dynamic_images.pages import page_environment
 from experiments import figures
 from experiments.examples import clip_groups
+from experiments.explained import explained
 from experiments.results import METRICS_FILE, PREDICTIONS, RUN, read_histories, read_json, read_predictions
 from preprocessing.cache import read_manifest, write_text
 from preprocessing.errors import ToolkitError
@@ -31,6 +32,8 @@ SYSTEMS = {
     "majority": "Majority floor",
     "chance": "Chance floor",
 }
+EXPLAINED = 3
+"""Clips of each group whose explanation is shown."""
 STILL_GATE = 0.02
 """Standard deviation of a gate weight over clips below which the gate is called a bias."""
 
@@ -51,6 +54,7 @@ def write_report(run: Path, cache: Path) -> Path:
     """
     about, metrics = read_json(run / RUN), read_json(run / METRICS_FILE)
     predictions, manifest = read_predictions(run / PREDICTIONS), read_manifest(cache)
+    groups = clip_groups(predictions, manifest, cache)
     page = page_environment(Path(__file__).parent / "templates").get_template("report.html")
     text = page.render(
         name=run.name,
@@ -67,7 +71,8 @@ def write_report(run: Path, cache: Path) -> Path:
         data=_data(predictions, manifest),
         gate=_gate(predictions, about["classes"]),
         truth=_truth(run, metrics),
-        groups=clip_groups(predictions, manifest, cache),
+        groups=groups,
+        explained=explained(run, cache, [clip["clip_id"] for clips in groups.values() for clip in clips[:EXPLAINED]]),
         view_range=VIEW_RANGE,
         config=(run / CONFIG).read_text(encoding="utf-8") if (run / CONFIG).is_file() else None,
     )
