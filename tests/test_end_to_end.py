@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -127,6 +128,20 @@ def test_inspect_shows_every_clip(small: Path) -> None:
     assert output.splitlines()[-1] == "cache/synthetic/index.html"
     sheets = {path.relative_to(small).as_posix() for path in (small / "cache/synthetic/sheets").rglob("*.png")}
     assert sheets == {f"cache/synthetic/sheets/s0{s}/c0{c}.png" for s in (1, 2) for c in (1, 2, 3)}
+
+
+def test_explain_adds_to_the_report_and_changes_no_prediction(small: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(small, folder, ignore=shutil.ignore_patterns("frames", "flow.npy"))
+    before = contents(folder / "runs/synthetic-afn")
+    assert (
+        mer(folder, "explain", "runs/synthetic-afn", "--jobs", "1").splitlines()[-1] == "runs/synthetic-afn/report.html"
+    )
+    after = contents(folder / "runs/synthetic-afn")
+    assert {n for n in different(after, before) if not n.startswith("explanations/")} == {"report.html"}
+    page = after["report.html"].decode()
+    assert "untrained network" in page and '<h2 id="explanations">' in page
+    assert '<h2 id="explanations">' not in before["report.html"].decode()
 
 
 def test_report_writes_the_same_page_again(small: Path) -> None:
