@@ -187,7 +187,8 @@ def test_a_mean_over_clips_has_an_interval_over_subjects() -> None:
     few, many = (subject_mean(np.repeat(of_subject, n), np.repeat(list("abcdefghijkl"), n).tolist()) for n in (1, 50))
     assert few.value == pytest.approx(many.value) == pytest.approx(of_subject.mean())
     assert (few.low, few.high) == pytest.approx((many.low, many.high), abs=0.01)
-    assert 0.15 < few.high - few.low < 0.3  # 4 sd of the mean: 0.23; of 600 independent clips it would be 0.03
+    wanted = 4 * of_subject.std(ddof=1) / 12**0.5  # were the clips independent, a seventh of this for 50 each
+    assert few.high - few.low == pytest.approx(wanted, rel=0.25)
     uneven = subject_mean(np.array([0.0, 1.0, 1.0, 1.0]), ["a", "b", "b", "b"])
     assert uneven.value == 0.75, "the mean is over clips"
     assert np.isnan(subject_mean(np.ones(3), ["a"] * 3).low), "one subject has no interval"
