@@ -52,7 +52,8 @@ def explained(run: Path, cache: Path, clips: Sequence[str]) -> dict[str, Any] | 
         "short": {stream: SHORT.get(stream, stream) for stream in streams},
         "classes": [
             _mean_row(name, maps, np.flatnonzero(maps["y_true"] == name), streams, cache)
-            for name in dict.fromkeys(maps["y_true"])
+            for name in numbers["occlusion"][0]["by_class"]
+            if (maps["y_true"] == name).any()
         ],
         "shown": [_clip_row(place[clip_id], maps, streams, cache) for clip_id in clips if clip_id in place],
     }
@@ -67,7 +68,7 @@ def _mean_row(
     face = np.mean(there, axis=0).astype(np.uint8) if there else None
     cells = {
         (kind, method, stream): _glowing(
-            face, np.mean([_evidence(maps[f"{kind}/{method}/{stream}"][i]) for i in rows], axis=0)
+            face, _evidence(np.mean([_evidence(maps[f"{kind}/{method}/{stream}"][i]) for i in rows], axis=0))
         )
         for kind in ("map", "untrained")
         for method in TITLES

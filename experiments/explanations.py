@@ -253,12 +253,12 @@ def _summarise(run: Path, tasks: Sequence[_Task], classes: Sequence[str]) -> Pat
 
 
 def _alike(pooled: Mapping[str, NDArray[Any]], method: str, stream: str, again: bool) -> dict[str, Any]:
-    """Mean rank correlation of the trained maps of a stream with others, over clips."""
+    """Mean rank correlation of the trained maps of a stream with others; ``empty`` maps speak for nothing anywhere."""
     maps, subjects = pooled[f"map/{method}/{stream}"], list(pooled["subject"])
     others = {"untrained": pooled[f"untrained/{method}/{stream}"]}
     if again:
         others["again"] = pooled[f"again/{method}/{stream}"]
-    row: dict[str, Any] = {"method": method, "stream": stream}
+    row: dict[str, Any] = {"method": method, "stream": stream, "empty": int((maps.max(axis=(1, 2)) <= 0).sum())}
     for name, other in others.items():
         row[name] = _interval(np.array([rank_correlation(a, b) for a, b in zip(maps, other, strict=True)]), subjects)
     turned = _next_of_subject(subjects)
