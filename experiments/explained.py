@@ -33,7 +33,9 @@ Picture = NDArray[np.uint8]
 
 
 def explained(run: Path, cache: Path, clips: Sequence[str]) -> dict[str, Any] | None:
-    """What the report's section is filled with; None where the run has no explanations, or not of its predictions.
+    """What the report's section is filled with; None where the run has no explanations.
+
+    Those of other predictions, or of another version, are not shown: ``{"stale": True}``.
 
     Args:
         run: the run folder.
@@ -42,12 +44,13 @@ def explained(run: Path, cache: Path, clips: Sequence[str]) -> dict[str, Any] | 
     """
     numbers = read_numbers(run)
     if numbers is None:
-        return None
+        return {"stale": True} if (run / FOLDER / NUMBERS).is_file() else None
     maps = read_maps(run)
     place = {str(clip_id): i for i, clip_id in enumerate(maps["clip_id"])}
     streams = numbers["streams"]
     return {
         **numbers,
+        "stale": False,
         "titles": TITLES,
         "short": {stream: SHORT.get(stream, stream) for stream in streams},
         "classes": [

@@ -148,7 +148,8 @@ def test_the_report_shows_them_until_the_predictions_change(explained: Path, fac
     assert text.count("data:image/jpeg") >= 3 * 6 + 9 * 8 - 8
     table = read_predictions(explained / "predictions.csv")
     (explained / "predictions.csv").write_text(to_csv(table.iloc[::-1]))
-    assert "untrained network" not in write_report(explained, faces).read_text("utf-8")
+    text = write_report(explained, faces).read_text("utf-8")
+    assert "untrained network" not in text and "run <b>mer explain</b> again" in text
 
 
 def test_the_explanations_fit_the_screen(
