@@ -4,7 +4,8 @@ Grad-CAM (Selvaraju et al., ICCV 2017, arXiv:1610.02391) weighs each channel by 
 The streams end in a grid whose cells have weights of their own, so the same channel may speak for a class in one place
 and against it in another, which the average hides. HiResCAM (Draelos & Carin, 2020, arXiv:2011.08891) multiplies
 gradient and activation place by place. On 30 toy clips of new people, whose motion is at known places, it has 73 % of
-its evidence there, Grad-CAM 47 %, an even map 13 % (one training; ``tests/fusion_net/test_explain.py``). Both are computed by captum.
+its evidence there, Grad-CAM 47 %, an even map 13 % (one training; ``tests/fusion_net/test_explain.py``). Both are
+computed by captum.
 
 Ours: a map is the mean over a clip and its mirror image, as the prediction is, and it is taken one stage before the
 last, whose cells (an eighth of the image's side with four stages) still tell brows from eyes.
