@@ -29,6 +29,8 @@ from preprocessing.cache import ClipFolder, clip_folder, read_manifest, write_te
 from preprocessing.workers import unordered
 
 PAGE = "index.html"
+PICTURES = {"temporal_ranked": "TRDI", "motion_intensity": "MIDI"}
+"""File stem of each picture of a clip → what it is called."""
 NO_LABEL = "no label"
 
 Row = Mapping[str, Any]
@@ -66,10 +68,10 @@ def write_page(cache: Path, rows: Sequence[Row], page: Path) -> Path:
     columns = [name for name in (rows[0] if rows else ()) if name not in FACTS]
     columns = [name for name in columns if any(number(row.get(name)) is not None for row in good)]
     content = {
-        "base": _link(cache, page.parent),
+        "pictures": PICTURES,
         "columns": columns,
         "strip": {"columns": film_strip.COLUMNS, "frames": film_strip.FRAMES},
-        "clips": [_clip(cache, row, columns) for row in rows],
+        "clips": [_clip(cache, row, columns, page.parent) for row in rows],
     }
     write_text(data, f"window.GALLERY = {json.dumps(content, separators=(',', ':'), allow_nan=False)};\n")
     text = (
@@ -83,7 +85,8 @@ def write_page(cache: Path, rows: Sequence[Row], page: Path) -> Path:
             codes=_counts(words(row.get("code")) or "unknown" for row in rows if row["status"] != "ok"),
             subjects=_counts(row["subject"] for row in rows),
             emotions=_counts(words(row.get("emotion")) or NO_LABEL for row in rows),
-            columns=content["columns"],
+            columns=columns,
+            pictures=PICTURES,
             settings=_settings(cache, good),
             view_range=VIEW_RANGE,
         )
@@ -94,15 +97,15 @@ def write_page(cache: Path, rows: Sequence[Row], page: Path) -> Path:
 
 def sheet_path(cache: Path, clip_id: str) -> Path:
     """Where a clip's contact sheet is."""
-    return cache / "sheets" / f"{_tail(clip_id)}.png"
+    return cache / "sheets" / f"{_inside(clip_id)}.png"
 
 
 def frames_path(cache: Path, clip_id: str) -> Path:
     """Folder of a clip's film strips."""
-    return cache / "frames" / _tail(clip_id)
+    return cache / "frames" / _inside(clip_id)
 
 
-def _tail(clip_id: str) -> str:
+def _inside(clip_id: str) -> str:
     return clip_id.split("/", 1)[1]
 
 
@@ -124,8 +127,11 @@ def _draw(folder: ClipFolder, row: Row, sheet: Path | None, strips: Path | None)
         film_strip.write_film_strips(folder, strips)
 
 
-def _clip(cache: Path, row: Row, columns: Sequence[str]) -> dict[str, Any]:
-    """What the page knows of a clip; numbers have the precision that is shown."""
+def _clip(cache: Path, row: Row, columns: Sequence[str], base: Path) -> dict[str, Any]:
+    """What the page knows of a clip; numbers have the precision that is shown, links start at the page.
+
+    A clip whose images came without frames has neither sheet nor strips nor curve.
+    """
     about = {
         "id": row["clip_id"],
         "subject": row["subject"],
@@ -134,14 +140,20 @@ def _clip(cache: Path, row: Row, columns: Sequence[str]) -> dict[str, Any]:
     }
     if row["status"] != "ok":
         return about | {"code": words(row.get("code")), "reason": words(row.get("reason"))}
-    intensity = clip_folder(cache, row["clip_id"]).load("intensity.npy")
+    folder = clip_folder(cache, row["clip_id"])
+    numbers = [_short(number(row.get(name))) for name in columns]
+    about |= {"folder": _link(folder.folder, base), "numbers": numbers, "frames": None}
+    if not (folder / "intensity.npy").is_file():
+        return about
+    intensity = folder.load("intensity.npy")
     return about | {
+        "sheet": _link(sheet_path(cache, row["clip_id"]), base),
+        "strips": _link(frames_path(cache, row["clip_id"]), base),
         "frames": len(intensity),
         "fps": number(row.get("fps")),
         "units": words(row.get("action_units")),
         "apex": int(row["apex"]) - int(row["onset"]),
         "apex_source": words(row.get("apex_source")),
-        "numbers": [_short(number(row.get(name))) for name in columns],
         "curve": [_short(float(value)) for value in np.nan_to_num(intensity)],
     }
 

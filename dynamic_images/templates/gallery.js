@@ -1,10 +1,8 @@
 "use strict";
 // The data set's clips come from index.data.js as GALLERY: a page that is opened as a file may not fetch anything.
 (() => {
-  const { base, columns, strip, clips } = window.GALLERY;
+  const { pictures, columns, strip, clips } = window.GALLERY;
   const $ = (id) => document.getElementById(id);
-  const path = (...parts) => [base, ...parts.join("/").split("/").map(encodeURIComponent)].join("/");
-  const tail = (clip) => clip.id.slice(clip.id.indexOf("/") + 1);
   const shown = (value) => (value === null ? "n/a" : String(value).replace("-", "−"));
   const named = (column) => column.replaceAll("_", " ");
 
@@ -14,19 +12,19 @@
   const cards = clips.map((clip, place) => {
     const card = $("card").content.firstElementChild.cloneNode(true);
     const link = card.querySelector(".open");
-    const [trdi, midi] = card.querySelectorAll("img");
     card.querySelector("b").textContent = clip.id;
     card.dataset.place = place;
     const facts = [clip.emotion];
     if (clip.status === "ok") {
-      trdi.src = path("clips", tail(clip), "temporal_ranked.png");
-      midi.src = path("clips", tail(clip), "motion_intensity.png");
-      trdi.alt = `TRDI of ${clip.id}`;
-      midi.alt = `MIDI of ${clip.id}`;
-      link.href = path("sheets", `${tail(clip)}.png`);
-      facts.push(`${clip.frames} frames`);
-      if (clip.fps !== null) facts.push(`${clip.fps} fps`);
-      facts.push(`apex ${clip.apex} (${clip.apex_source})`);
+      const images = card.querySelectorAll("img");
+      Object.entries(pictures).forEach(([stem, label], k) => {
+        images[k].src = `${clip.folder}/${stem}.png`;
+        images[k].alt = `${label} of ${clip.id}`;
+      });
+      link.href = clip.frames ? clip.sheet : images[0].src;
+      if (clip.frames) facts.push(`${clip.frames} frames`);
+      if (clip.frames && clip.fps !== null) facts.push(`${clip.fps} fps`);
+      if (clip.frames) facts.push(`apex ${clip.apex} (${clip.apex_source})`);
     } else {
       card.classList.add("rejected");
       card.querySelector(".pair").remove();
@@ -40,8 +38,10 @@
   grid.addEventListener("click", (event) => {
     const link = event.target.closest("a.open[href]");
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    const place = Number(link.closest(".clip").dataset.place);
+    if (!clips[place].frames) return; // nothing to scrub through: the link shows the image
     event.preventDefault();
-    open(Number(link.closest(".clip").dataset.place));
+    open(place);
   });
 
   // ---- which clips, in which order
@@ -104,7 +104,7 @@
     const facts = [clip.emotion, clip.units && `AU ${clip.units}`, `${clip.frames} frames`];
     facts.push(clip.fps === null ? "fps unknown" : `${clip.fps} fps`);
     $("facts").textContent = facts.filter(Boolean).join(" · ");
-    $("sheet").src = $("sheet-link").href = path("sheets", `${tail(clip)}.png`);
+    $("sheet").src = $("sheet-link").href = clip.sheet;
     $("sheet").alt = `Contact sheet of ${clip.id}: onset, apex, offset, flow, both dynamic images, intensity curve`;
     $("scrubber").max = clip.frames - 1;
     $("numbers").replaceChildren(
@@ -129,7 +129,7 @@
   }
 
   function neighbour(step) {
-    const usable = visible.filter((place) => clips[place].status === "ok");
+    const usable = visible.filter((place) => clips[place].frames);
     const at = usable.findIndex((place) => clips[place] === clip) + step;
     return at >= 0 && at < usable.length ? usable[at] : null;
   }
@@ -146,7 +146,7 @@
     const rows = Math.ceil(Math.min(strip.frames, clip.frames - file * strip.frames) / strip.columns);
     const percent = (k, n) => `${n > 1 ? (100 * k) / (n - 1) : 0}%`;
     const style = $("frame").style;
-    style.backgroundImage = `url("${path("frames", tail(clip), `${file}.jpg`)}")`;
+    style.backgroundImage = `url("${clip.strips}/${file}.jpg")`;
     style.backgroundSize = `${strip.columns * 100}% ${rows * 100}%`;
     style.backgroundPosition =
       `${percent(within % strip.columns, strip.columns)} ${percent(Math.floor(within / strip.columns), rows)}`;
@@ -246,6 +246,6 @@
   });
 
   arrange();
-  const asked = clips.findIndex((c) => `#${encodeURIComponent(c.id)}` === location.hash && c.status === "ok");
+  const asked = clips.findIndex((c) => `#${encodeURIComponent(c.id)}` === location.hash && c.frames);
   if (asked >= 0) open(asked);
 })();

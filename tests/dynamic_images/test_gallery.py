@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -46,10 +47,10 @@ def known(page: Path) -> dict[str, Any]:
 def pictures(page: Path) -> list[Path]:
     """What the script will ask for."""
     content = known(page)
-    base = page.parent / content["base"]
-    tails = [c["id"].split("/", 1)[1] for c in content["clips"] if c["status"] == "ok"]
-    names = ("clips/{}/temporal_ranked.png", "clips/{}/motion_intensity.png", "sheets/{}.png", "frames/{}/0.jpg")
-    return [base / name.format(tail) for tail in tails for name in names]
+    good = [c for c in content["clips"] if c["status"] == "ok"]
+    links = [f"{c['folder']}/{stem}.png" for c in good for stem in content["pictures"]]
+    links += [link for c in good for link in (c["sheet"], f"{c['strips']}/0.jpg")]
+    return [page.parent / unquote(link) for link in links]
 
 
 def test_the_page_knows_every_clip_and_its_pictures_exist(dataset: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from PIL import Image
 
 from dynamic_images.build import ImageSettings, build_images
 from dynamic_images.gallery import PAGE, write_gallery, write_page
-from preprocessing.cache import ClipFolder, clip_folder, write_manifest
+from preprocessing.cache import ClipFolder, clip_folder, read_manifest, write_manifest
 
 Visit = Callable[..., Any]
 
@@ -169,6 +170,19 @@ def test_a_narrow_page_does_not_scroll_sideways(gallery: Path, visit: Visit, sid
     assert sideways(page) == []
     wide = "e => e.scrollWidth - e.clientWidth"
     assert page.locator("#viewer").evaluate(wide) == 0
+
+
+def test_a_clip_without_frames_shows_its_images(gallery: Path, visit: Visit, tmp_path: Path) -> None:
+    """As of images that came precomputed: a link, and no viewer."""
+    root = Path(shutil.copytree(gallery.parent, tmp_path / "known"))
+    (root / "clips/sub01/a/intensity.npy").unlink()
+    manifest = read_manifest(root).to_dict("records")
+    page = visit(write_page(root, [{str(k): v for k, v in row.items()} for row in manifest], root / PAGE))
+    link = page.locator(".clip .open").first
+    assert link.get_attribute("href").endswith("clips/sub01/a/temporal_ranked.png")
+    assert "frames" not in page.locator(".clip").first.inner_text()
+    page.locator(".clip .open").nth(1).click()
+    assert page.get_by_role("button", name="clip before").is_disabled(), "there are no frames to turn to"
 
 
 @pytest.mark.slow
