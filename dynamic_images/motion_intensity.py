@@ -22,6 +22,7 @@ __all__ = [
     "STATISTICS",
     "apex_centred_order",
     "apex_of",
+    "face_parts",
     "frame_intensity",
     "intensity_curve",
     "intensity_order",
@@ -37,6 +38,9 @@ ORDERS = ("ascending", "descending")
 # landmark numbers of the 68-point scheme, 0-based
 JAW, BROWS, CHIN = slice(0, 17), slice(17, 27), 8
 EYES = (slice(36, 42), slice(42, 48))
+PARTS = {"eyes": EYES, "brows": (BROWS,), "nose": (slice(27, 36),), "mouth": (slice(48, 68),)}
+PART_MARGIN = 0.12
+"""How far around its landmarks a part of the face goes, as a share of the distance between the eyes."""
 
 FOREHEAD = 0.35
 """How far above the brows the face goes on, as a share of the distance brows to chin: short of most hairlines."""
@@ -116,17 +120,37 @@ def region_mask(region: str, landmarks: FloatArray, grid: tuple[int, ...], crop_
     """
     if region not in REGIONS:
         raise ValueError(f"region {region!r} is unknown: choose one of {', '.join(REGIONS)}")
-    if landmarks.shape != (68, 2):
-        raise ValueError(f"landmarks of shape {landmarks.shape}: wanted (68, 2)")
-    scale = np.array([grid[1] / crop_size[1], grid[0] / crop_size[0]])
-    # pixel centres are at integers on both grids
-    points = (np.asarray(landmarks, np.float64) + 0.5) * scale - 0.5
+    points = _on_grid(landmarks, grid, crop_size)
     brows = points[BROWS]
     forehead = brows + FOREHEAD * (brows.mean(axis=0) - points[CHIN])
     mask = _hull(np.concatenate([points, forehead]), grid)
     if region == "face_without_eyes":
         mask &= ~_around_eyes(points, grid)
     return mask
+
+
+def face_parts(landmarks: FloatArray, grid: tuple[int, ...], crop_size: tuple[int, ...]) -> dict[str, Mask]:
+    """The parts of a face on a grid, none sharing a cell with another: ``eyes``, ``brows``, ``nose``, ``mouth``.
+
+    Each is the hull of its landmarks (brows: of both, with the skin between), grown by `PART_MARGIN` of the distance
+    between the eyes, so that the skin that moves with it belongs to it.
+
+    Args:
+        landmarks: (68, 2) in crop pixels.
+        grid: (h, w).
+        crop_size: (H, W) of the crop that the grid covers.
+    """
+    points = _on_grid(landmarks, grid, crop_size)
+    between = float(np.linalg.norm(points[EYES[0]].mean(axis=0) - points[EYES[1]].mean(axis=0)))
+    margin = max(1, round(PART_MARGIN * between))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * margin + 1, 2 * margin + 1))
+    taken = np.zeros(grid, bool)
+    parts = {}
+    for name, groups in PARTS.items():
+        hulls = np.any([_hull(points[group], grid) for group in groups], axis=0)
+        parts[name] = cv2.dilate(hulls.astype(np.uint8), disc).astype(bool) & ~taken
+        taken |= parts[name]
+    return parts
 
 
 def intensity_order(intensity: FloatArray, order: str = "ascending") -> NDArray[np.int64]:
@@ -162,6 +186,14 @@ def apex_of(intensity: FloatArray, smoothing: float = 0.0) -> int:
     if smoothing > 0:
         curve = gaussian_filter1d(curve, smoothing * len(curve), mode="nearest")
     return int(np.argmax(curve))
+
+
+def _on_grid(landmarks: FloatArray, grid: tuple[int, ...], crop_size: tuple[int, ...]) -> FloatArray:
+    if landmarks.shape != (68, 2):
+        raise ValueError(f"landmarks of shape {landmarks.shape}: wanted (68, 2)")
+    scale = np.array([grid[1] / crop_size[1], grid[0] / crop_size[0]])
+    # pixel centres are at integers on both grids
+    return (np.asarray(landmarks, np.float64) + 0.5) * scale - 0.5
 
 
 def _hull(points: FloatArray, grid: tuple[int, ...]) -> Mask:

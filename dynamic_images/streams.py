@@ -36,6 +36,8 @@ VERSION = 1
 LARGEST = 512
 INPUTS = {"temporal_ranked": "stream_a", "motion_intensity": "stream_b"}
 """Input of the network → the column that feeds it. Arrays carry the input's name, pictures the column's."""
+DYNAMIC_IMAGES = {"temporal_ranked": "TRDI", "motion_intensity": "MIDI"}
+"""The same for clips with frames: file stem of a picture → what it is called."""
 VIEWED = 100
 """So many clips, evenly spaced, say how wide a range of unscaled values a picture shows."""
 
@@ -104,7 +106,7 @@ def views(manifest: pd.DataFrame) -> dict[str, str]:
     """File stem of each picture of a clip → what it is called; those of the dynamic images where it has frames."""
     if is_streams(manifest):
         return {name: name.replace("_", " ") for name in INPUTS.values()}
-    return {"temporal_ranked": "TRDI", "motion_intensity": "MIDI"}
+    return dict(DYNAMIC_IMAGES)
 
 
 def caption(manifest: pd.DataFrame) -> str:

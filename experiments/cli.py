@@ -194,7 +194,7 @@ def inspect(
     where = workflow.place(name, settings, root, cache)
     if not (where.cache / "manifest.csv").is_file():
         workflow.make_dataset(where, settings, jobs or workflow.cores(), _progress)
-    with _progress("contact sheets") as step:
+    with _progress("contact sheets and film strips") as step:
         page = write_gallery(
             where.cache, jobs=jobs or workflow.cores(), progress=lambda done, total: step(done, total, "")
         )
@@ -265,6 +265,13 @@ def score_log(
         out.print(table)
     for note in found.notes:
         out.print(f"note: {note}", markup=False)
+
+
+@app.command()
+@_guarded
+def explain(run: RunFolder, cache: Cache = None, jobs: Jobs = 0) -> None:
+    """What the networks of a run look at: Grad-CAM and blanked parts of the face. Trains its first seeds again."""
+    out.print(f"{workflow.explain(run, cache, jobs or workflow.cores(), _progress)}")
 
 
 @app.command()

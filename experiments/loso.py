@@ -42,10 +42,11 @@ from experiments.results import (
     write_fold,
     write_json,
 )
+from fusion_net.checkpoint import toolkit_version
 from fusion_net.data import UNLABELLED, ClipTensors, Scaler, subset
 from fusion_net.device import resolve_device
 from fusion_net.fit import FitSettings, fit
-from fusion_net.models import build_model, name_of
+from fusion_net.models import Model, build_model, name_of
 from fusion_net.predict import predict
 from fusion_net.seeds import fold_seed
 from preprocessing.cache import key_of, plain, read_manifest, write_text
@@ -145,7 +146,7 @@ def run_folds(
             processes on one accelerator.
     """
     _check(data, folds, seeds, jobs, recipe)
-    keys = _keys(data, folds, seeds, recipe)
+    keys = fold_keys(data, folds, seeds, recipe)
     write_json(run / RUN, {"protocol": protocol, **_about(data, folds, seeds, recipe)})
     todo, done = [], 0
     for seed, fold in keys:
@@ -167,17 +168,22 @@ def train_fold(data: ClipTensors, fold: Fold, seed: int, recipe: Recipe) -> Fold
 
     Test clips are first touched when the weights are fixed; the scale of the inputs comes from the training clips.
     """
-    own_seed = fold_seed(seed, fold.subject)
     with recorded_warnings() as caught:
-        train = subset(data, fold.train)
-        scaler = Scaler.fit(train)
-        model = build_model(recipe.settings, data.classes, own_seed)
-        history = fit(model, scaler(train), settings=recipe.fit, seed=own_seed)
+        model, scaler, history = fit_fold(data, fold, seed, recipe)
         # a mirrored clip means the same only where training said so
         table = predict(model, scaler(subset(data, fold.test)), mirrored=recipe.fit.augment.mirror > 0)
     table.insert(2, "fold", fold.name)
     table.insert(3, "seed", seed)
     return FoldResult(table, pd.DataFrame(history), tuple(caught))
+
+
+def fit_fold(data: ClipTensors, fold: Fold, seed: int, recipe: Recipe) -> tuple[Model, Scaler, list[dict[str, float]]]:
+    """The fold's network, the scale of its inputs and its learning curve, from its training clips alone."""
+    own_seed = fold_seed(seed, fold.subject)
+    train = subset(data, fold.train)
+    scaler = Scaler.fit(train)
+    model = build_model(recipe.settings, data.classes, own_seed)
+    return model, scaler, fit(model, scaler(train), settings=recipe.fit, seed=own_seed)
 
 
 def clip_table(data: ClipTensors) -> pd.DataFrame:
@@ -261,7 +267,7 @@ def _check(data: ClipTensors, folds: Sequence[Fold], seeds: Sequence[int], jobs:
         raise ValueError(f"{len(unlabelled)} clips have no label, for example {unlabelled[0]}; they cannot be scored")
 
 
-def _keys(
+def fold_keys(
     data: ClipTensors, folds: Sequence[Fold], seeds: Sequence[int], recipe: Recipe
 ) -> dict[tuple[int, Fold], str]:
     """What each fold's result depends on, seed by seed. Source code counts: a changed block is a changed network."""
@@ -305,4 +311,5 @@ def _about(data: ClipTensors, folds: Sequence[Fold], seeds: Sequence[int], recip
         "data": data_digest(data),
         "source": source_digest(),
         "versions": library_versions(),
+        "toolkit": toolkit_version(),
     }

@@ -131,6 +131,24 @@ def paired_difference(
     return Interval(value, low, high, level, a.shape[1], resamples, incomplete)
 
 
+def subject_mean(values: NDArray[np.float64], subjects: Sequence[str], seed: int = 0) -> Interval:
+    """Mean of one value per clip with its BCa interval over resampled subjects.
+
+    Args:
+        values: ``(N,)``.
+        subjects: of the same N clips.
+        seed: of the resampling.
+    """
+    codes, names = pd.factorize(np.asarray(subjects, object))
+    sums, counts = np.bincount(codes, values), np.bincount(codes).astype(np.float64)
+    weights, without_one = _weights(len(names), RESAMPLES, seed), 1 - np.eye(len(names))
+    value = float(values.mean())
+    if len(names) < 2:
+        return Interval(value, float("nan"), float("nan"), LEVEL, len(names), RESAMPLES, 0.0)
+    low, high = bca(value, weights @ sums / (weights @ counts), without_one @ sums / (without_one @ counts))
+    return Interval(value, low, high, LEVEL, len(names), RESAMPLES, 0.0)
+
+
 def bca(
     value: float, resampled: NDArray[np.float64], left_out: NDArray[np.float64], level: float = LEVEL
 ) -> tuple[float, float]:

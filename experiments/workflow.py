@@ -188,6 +188,31 @@ def train(where: Place, config: Config, model: str, run: Path, jobs: int, progre
         )
 
 
+def explain(run: Path, cache: Path | None, jobs: int, progress: Progress) -> Path:
+    """Explain a finished run and write its report again, from the settings that lie in its folder."""
+    from experiments.config import all_sections, load_config
+    from experiments.explanations import explain as explain_run
+    from experiments.loso import Recipe
+    from experiments.report import write_report
+    from experiments.results import METRICS_FILE, PREDICTIONS, RUN, read_json, read_predictions
+
+    model, name = read_json(run / RUN)["model"], read_json(run / METRICS_FILE).get("cache", "")
+    config = load_config(all_sections(), str(run / "config.toml"))
+    dataset = read_predictions(run / PREDICTIONS)["clip_id"].iloc[0].split("/", 1)[0]
+    where = place(dataset, config, cache=cache or Path("cache", name or dataset))
+    data = load_tensors(where, config, model)
+    with progress("training again and explaining") as step:
+        explain_run(
+            data,
+            run,
+            where.cache,
+            Recipe(config[model], config["fit"]),
+            jobs=training_jobs(config, jobs),
+            progress=step,
+        )
+    return write_report(run, where.cache)
+
+
 def ablation(where: Place, config: Config, folder: Path, jobs: int, progress: Progress) -> str:
     """Every fusion of AFN, and its gate held, on the same folds and seeds; returns the table as Markdown."""
     from experiments.ablation import ablate, markdown

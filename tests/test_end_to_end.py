@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -129,6 +130,20 @@ def test_inspect_shows_every_clip(small: Path) -> None:
     assert sheets == {f"cache/synthetic/sheets/s0{s}/c0{c}.png" for s in (1, 2) for c in (1, 2, 3)}
 
 
+def test_explain_adds_to_the_report_and_changes_no_prediction(small: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(small, folder, ignore=shutil.ignore_patterns("frames", "flow.npy"))
+    before = contents(folder / "runs/synthetic-afn")
+    assert (
+        mer(folder, "explain", "runs/synthetic-afn", "--jobs", "1").splitlines()[-1] == "runs/synthetic-afn/report.html"
+    )
+    after = contents(folder / "runs/synthetic-afn")
+    assert {n for n in different(after, before) if not n.startswith("explanations/")} == {"report.html"}
+    page = after["report.html"].decode()
+    assert "untrained network" in page and '<h2 id="explanations">' in page
+    assert '<h2 id="explanations">' not in before["report.html"].decode()
+
+
 def test_report_writes_the_same_page_again(small: Path) -> None:
     page = small / "runs/synthetic-afn/report.html"
     before = page.read_bytes()
@@ -250,5 +265,8 @@ def test_interrupted_at_any_moment_it_ends_with_the_same_bytes(
             assert (code, said.splitlines()[-1][:11]) == (130, "interrupted"), moment.name
     assert sum(code is not None and code != 0 for code in codes) >= len(MOMENTS) - 3, codes
     mer(tmp_path, "train", "synthetic", *SMALL, "--jobs", "1")
-    sheets = [name for name in contents(small) if name.endswith("index.html") or "/sheets/" in name]
-    assert different(contents(tmp_path), contents(small)) == sheets  # another test has drawn them there
+    drawn = [
+        name for name in contents(small) if re.search(r"/(index\.html|index\.data\.js|sheets/.*|frames/.*\.jpg)$", name)
+    ]
+    drawn = [name for name in drawn if name.startswith("cache/")]
+    assert different(contents(tmp_path), contents(small)) == drawn  # another test has drawn them there

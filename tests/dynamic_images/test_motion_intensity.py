@@ -14,6 +14,7 @@ from dynamic_images.motion_intensity import (
     REGIONS,
     STATISTICS,
     apex_of,
+    face_parts,
     frame_intensity,
     intensity_curve,
     intensity_order,
@@ -139,3 +140,25 @@ def test_unknown_names_and_unusable_input_are_refused(clip: Any) -> None:
         intensity_order(np.array([0, np.nan]))
     with pytest.raises(ValueError, match="empty"):
         apex_of(np.zeros(0))
+
+
+def test_parts_of_the_face_hold_their_landmarks_and_share_no_cell(drawn_face: Any) -> None:
+    height, width = drawn_face.picture.shape[:2]
+    parts = face_parts(drawn_face.points, (height, width), (height, width))
+    assert set(parts) == {"eyes", "brows", "nose", "mouth"}
+    assert np.stack(list(parts.values())).sum(axis=0).max() == 1
+    for name, points in (("eyes", slice(36, 48)), ("mouth", slice(48, 68)), ("nose", slice(28, 36))):
+        x, y = np.rint(drawn_face.points[points]).astype(int).T
+        assert parts[name][y, x].all(), name
+    between = np.rint(drawn_face.points[[21, 22]].mean(axis=0)).astype(int)
+    assert parts["brows"][between[1], between[0]], "the skin between the brows belongs to them"
+    assert all(0.005 < mask.mean() < 0.2 for mask in parts.values())
+
+
+def test_parts_are_the_same_places_on_another_grid(drawn_face: Any) -> None:
+    height, width = drawn_face.picture.shape[:2]
+    fine, coarse = (face_parts(drawn_face.points, (height // k, width // k), (height, width)) for k in (1, 2))
+    for name, mask in coarse.items():
+        assert mask.mean() == pytest.approx(fine[name].mean(), rel=0.35)
+        wanted = np.argwhere(fine[name]).mean(axis=0) / 2
+        assert np.argwhere(mask).mean(axis=0) == pytest.approx(wanted, abs=1)

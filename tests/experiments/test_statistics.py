@@ -8,7 +8,15 @@ import pytest
 from scipy import stats
 
 from experiments import metrics
-from experiments.statistics import bca, bootstrap, check_same_clips, mcnemar, paired_difference, subject_confusions
+from experiments.statistics import (
+    bca,
+    bootstrap,
+    check_same_clips,
+    mcnemar,
+    paired_difference,
+    subject_confusions,
+    subject_mean,
+)
 
 Guesses = Callable[..., pd.DataFrame]
 K = ("calm", "happy", "other")
@@ -171,3 +179,16 @@ def test_unknown_metrics_and_uneven_seeds_are_refused(guesses: Guesses) -> None:
     with pytest.raises(ValueError, match="toy/s1 has a different number of clips"):
         uneven = guesses(seeds=2)
         bootstrap(uneven.drop(uneven[(uneven["subject"] == "toy/s1") & (uneven["seed"] == 1)].index), K)
+
+
+def test_a_mean_over_clips_has_an_interval_over_subjects() -> None:
+    """Clips of one subject are equal here: 12 subjects are 12 measurements, however many clips each has."""
+    of_subject = np.random.default_rng(3).normal(0.4, 0.2, 12)
+    few, many = (subject_mean(np.repeat(of_subject, n), np.repeat(list("abcdefghijkl"), n).tolist()) for n in (1, 50))
+    assert few.value == pytest.approx(many.value) == pytest.approx(of_subject.mean())
+    assert (few.low, few.high) == pytest.approx((many.low, many.high), abs=0.01)
+    wanted = 4 * of_subject.std(ddof=1) / 12**0.5  # were the clips independent, a seventh of this for 50 each
+    assert few.high - few.low == pytest.approx(wanted, rel=0.25)
+    uneven = subject_mean(np.array([0.0, 1.0, 1.0, 1.0]), ["a", "b", "b", "b"])
+    assert uneven.value == 0.75, "the mean is over clips"
+    assert np.isnan(subject_mean(np.ones(3), ["a"] * 3).low), "one subject has no interval"
