@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from experiments.figures import data_url
 from preprocessing.cache import clip_folder
 
 IMAGES = {"temporal_ranked": "TRDI", "motion_intensity": "MIDI"}
@@ -78,4 +78,4 @@ def picture(path: Path) -> str | None:
     if image.shape[1] > IMAGE_SIDE:
         side = (IMAGE_SIDE, round(image.shape[0] * IMAGE_SIDE / image.shape[1]))
         image = cv2.resize(image, side, interpolation=cv2.INTER_AREA)
-    return "data:image/png;base64," + base64.b64encode(cv2.imencode(".png", image)[1].tobytes()).decode()
+    return data_url(image)
