@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from dynamic_images.streams import views
+from experiments.figures import data_url
 from preprocessing.cache import clip_folder
 
 IMAGE_SIDE = 160
@@ -81,4 +81,4 @@ def picture(path: Path) -> str | None:
     if image.shape[1] > IMAGE_SIDE:
         side = (IMAGE_SIDE, round(image.shape[0] * IMAGE_SIDE / image.shape[1]))
         image = cv2.resize(image, side, interpolation=cv2.INTER_AREA)
-    return "data:image/png;base64," + base64.b64encode(cv2.imencode(".png", image)[1].tobytes()).decode()
+    return data_url(image)

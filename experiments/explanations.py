@@ -35,7 +35,7 @@ from experiments.explained import FOLDER, MAPS, NUMBERS, VERSION, digest_of_pred
 from experiments.loso import Progress, Protocol, Recipe, data_digest, fit_fold, fold_keys, one_thread, source_digest
 from experiments.protocols import Fold, leave_one_subject_out
 from experiments.results import RUN, fold_folder, read_fold, read_json, to_csv, write_json
-from experiments.statistics import subject_mean
+from experiments.statistics import mean_interval
 from fusion_net.data import ClipTensors, subset
 from fusion_net.explain import METHODS, activation_maps, blank
 from fusion_net.models import Model, build_model
@@ -288,7 +288,7 @@ def _interval(values: NDArray[np.float64], subjects: Sequence[str]) -> dict[str,
     there = np.isfinite(values)
     if not there.any():
         return {"value": None, "low": None, "high": None, "n": 0}
-    found = subject_mean(values[there], [s for s, ok in zip(subjects, there, strict=True) if ok])
+    found = mean_interval(pd.Series(values[there]), pd.Series(subjects)[there].reset_index(drop=True))
     return {"value": found.value, "low": found.low, "high": found.high, "n": int(there.sum())}
 
 

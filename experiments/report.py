@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from dynamic_images.pages import page_environment
 from dynamic_images.streams import INPUTS, caption, is_streams
-from experiments import figures
+from experiments import report_figures
 from experiments.examples import clip_groups
 from experiments.explained import explained
 from experiments.results import METRICS_FILE, PREDICTIONS, RUN, read_histories, read_json, read_predictions
@@ -86,10 +86,10 @@ def write_report(run: Path, cache: Path) -> Path:
 
 
 def _figures(run: Path, metrics: Mapping[str, Any]) -> dict[str, Markup]:
-    drawn = {"forest": figures.forest(_ordered(metrics["rows"]), SYSTEMS)}
+    drawn = {"forest": report_figures.forest(_ordered(metrics["rows"]), SYSTEMS)}
     if metrics.get("calibration"):
-        drawn["reliability"] = figures.reliability(metrics["calibration"])
-    return drawn | figures.learning_curves(read_histories(run))
+        drawn["reliability"] = report_figures.reliability(metrics["calibration"])
+    return drawn | report_figures.learning_curves(read_histories(run))
 
 
 def _ordered(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -163,5 +163,5 @@ def _gate(predictions: pd.DataFrame, classes: Sequence[str]) -> dict[str, Any] |
         "still": max(within.values()) < STILL_GATE,
         "limit": STILL_GATE,
         "by_class": by_class,
-        "figure": figures.gate_histogram(gates, predictions["y_true"], classes),
+        "figure": report_figures.gate_histogram(gates, predictions["y_true"], classes),
     }

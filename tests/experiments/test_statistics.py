@@ -13,9 +13,9 @@ from experiments.statistics import (
     bootstrap,
     check_same_clips,
     mcnemar,
+    mean_interval,
     paired_difference,
     subject_confusions,
-    subject_mean,
 )
 
 Guesses = Callable[..., pd.DataFrame]
@@ -181,14 +181,15 @@ def test_unknown_metrics_and_uneven_seeds_are_refused(guesses: Guesses) -> None:
         bootstrap(uneven.drop(uneven[(uneven["subject"] == "toy/s1") & (uneven["seed"] == 1)].index), K)
 
 
-def test_a_mean_over_clips_has_an_interval_over_subjects() -> None:
-    """Clips of one subject are equal here: 12 subjects are 12 measurements, however many clips each has."""
-    of_subject = np.random.default_rng(3).normal(0.4, 0.2, 12)
-    few, many = (subject_mean(np.repeat(of_subject, n), np.repeat(list("abcdefghijkl"), n).tolist()) for n in (1, 50))
-    assert few.value == pytest.approx(many.value) == pytest.approx(of_subject.mean())
-    assert (few.low, few.high) == pytest.approx((many.low, many.high), abs=0.01)
-    wanted = 4 * of_subject.std(ddof=1) / 12**0.5  # were the clips independent, a seventh of this for 50 each
-    assert few.high - few.low == pytest.approx(wanted, rel=0.25)
-    uneven = subject_mean(np.array([0.0, 1.0, 1.0, 1.0]), ["a", "b", "b", "b"])
-    assert uneven.value == 0.75, "the mean is over clips"
-    assert np.isnan(subject_mean(np.ones(3), ["a"] * 3).low), "one subject has no interval"
+def test_the_mean_of_clips_has_an_interval_over_subjects() -> None:
+    """Ten clips of a person that are all alike say as much as one."""
+    rng = np.random.default_rng(0)
+    person = rng.normal(size=20)
+    many = pd.Series(np.repeat(person, 10))
+    subjects = pd.Series(np.repeat(np.arange(20), 10))
+    wide, one = mean_interval(many, subjects), mean_interval(pd.Series(person), pd.Series(np.arange(20)))
+    assert (wide.value, wide.low, wide.high) == pytest.approx((one.value, one.low, one.high))
+    assert wide.low < person.mean() < wide.high
+    assert wide.high - wide.low == pytest.approx(2 * 1.96 * person.std() / np.sqrt(20), rel=0.15)
+    with pytest.raises(ValueError, match="undefined"):
+        mean_interval(pd.Series([1.0, np.nan]), pd.Series(["a", "b"]))
