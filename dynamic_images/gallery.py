@@ -99,6 +99,7 @@ def write_page(
             columns=columns,
             pictures=pictures,
             caption=about,
+            frames="stream_a" not in pictures,
             settings=_settings(cache, good),
         )
     )

@@ -236,7 +236,7 @@ class TestBuild:
         build(table, cache)
         text = write_gallery(cache).read_text("utf-8")
         assert "stream a" in text and "stream b" in text and "broken_image" in text
-        assert "TRDI" not in text and "contact sheet" not in text
+        assert "TRDI" not in text and "opens the contact sheet" not in text
         assert not (cache / "sheets").exists()
 
 
