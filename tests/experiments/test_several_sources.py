@@ -73,7 +73,7 @@ def test_streams_train_and_are_reported_without_a_video(table: Path) -> None:
         assert words in page
     for words in ("TRDI", "MIDI", "temporal ranked", "motion intensity", "? frames", "on flow"):
         assert words not in page.replace("temporal_ranked", ""), words
-    assert page.count("data:image/png") == 2 * 12
+    assert page.count("data:image/png") >= 2 * 12
     before = (run / "report.html").read_bytes()
     mer("report", str(run))
     assert (run / "report.html").read_bytes() == before
