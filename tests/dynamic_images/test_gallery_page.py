@@ -221,21 +221,22 @@ def test_a_thousand_clips_open_and_filter_at_once(
         rows.append(manifest_row | facts | numbers)
     page_file = write_page(root, rows, root / PAGE)
     data = page_file.with_suffix(".data.js").stat().st_size
-    start = time.perf_counter()
-    page = visit(page_file)
-    page.wait_for_function(
-        """() => [...document.querySelectorAll('.clip img')].slice(0, 8).every(i => i.complete && i.naturalWidth)"""
-    )
-    opened = time.perf_counter() - start
+    opened = []
+    for _ in range(7):
+        start = time.perf_counter()
+        page = visit(page_file)
+        page.wait_for_function(
+            "[...document.querySelectorAll('.clip img')].slice(0, 8).every(i => i.complete && i.naturalWidth)"
+        )
+        opened.append(time.perf_counter() - start)
     page.wait_for_load_state("networkidle")
     loaded = page.evaluate("[...document.querySelectorAll('.clip img')].filter(i => i.naturalWidth).length")
     start = time.perf_counter()
     page.get_by_label("Emotion").select_option("e3")
     page.get_by_label("Sort by").select_option("number_3")
     filtered = time.perf_counter() - start
-    print(
-        f"\nopened in {opened:.2f} s, filtered and sorted in {filtered:.2f} s, {loaded} pictures, {data / 1e3:.0f} kB"
-    )
+    times = f"median {np.median(opened):.2f} s, {min(opened):.2f} to {max(opened):.2f} s ({len(opened)} times)"
+    print(f"\nopened in {times}; filtered and sorted in {filtered:.2f} s; {loaded} pictures, {data / 1e3:.0f} kB")
     assert page.locator("#count").inner_text() == "200 of 1000 clips"
     assert page.locator(".clip").count() == 1000
     assert loaded < 200, "of 2,000 thumbnails only those near the screen are loaded"
