@@ -108,7 +108,7 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
     def open_page(path: Path, width: int = 1280, height: int = 900, colors: str = "light") -> Any:
         page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=colors)
         pages.append(page)
-        page.set_default_timeout(5_000)
+        page.set_default_timeout(20_000)
         page.on("console", lambda message: complaints.append(f"console: {message.text}"))
         page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
         page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url[:200]} {request.failure}"))

@@ -46,6 +46,18 @@ def listed(page: Any) -> list[str]:
     return [text.rsplit("/", 1)[1] for text in page.locator(".clip:visible b").all_inner_texts()]
 
 
+def painted(page: Any) -> None:
+    """Wait until the film strip of the frame is loaded and drawn."""
+    page.evaluate(
+        """async () => {
+            const strip = new Image();
+            strip.src = getComputedStyle(document.querySelector("#frame")).backgroundImage.slice(5, -2);
+            await strip.decode();
+            for (let k = 0; k < 2; k++) await new Promise(requestAnimationFrame);
+        }"""
+    )
+
+
 def readout(page: Any) -> str:
     return str(page.locator("#readout").inner_text())
 
@@ -95,6 +107,7 @@ def test_a_click_opens_sheet_and_frames_and_the_scrubber_moves_them(gallery: Pat
     assert page.locator("#title").inner_text() == "known/sub02/c"
     page.wait_for_function("document.querySelector('#sheet').naturalWidth === 1200")
     assert "frame 0 of 0–69 (onset) · 0 ms" in readout(page)
+    painted(page)
     first = page.locator("#frame").screenshot()
     page.get_by_label("Frame", exact=True).fill("5")
     assert "frame 5 of 0–69 (apex) · 25 ms" in readout(page)
@@ -104,7 +117,7 @@ def test_a_click_opens_sheet_and_frames_and_the_scrubber_moves_them(gallery: Pat
     page.get_by_role("button", name="offset").click()
     assert "frame 69 of 0–69 (offset)" in readout(page)
     assert "frames/sub02/c/1.jpg" in page.locator("#frame").evaluate("e => e.style.backgroundImage")
-    page.wait_for_load_state("networkidle")
+    painted(page)
     box = page.locator("#curve").bounding_box()
     page.mouse.click(box["x"] + box["width"] * 30 / 69, box["y"] + box["height"] / 2)
     assert "frame 30 of" in readout(page)
@@ -117,7 +130,7 @@ def test_frames_are_drawn_where_they_are_said_to_be(gallery: Path, visit: Visit)
     crops = np.load(gallery.parent / "clips/sub01/a/crops.npy")
     for t in (0, 5):
         page.get_by_label("Frame", exact=True).fill(str(t))
-        page.wait_for_timeout(100)
+        painted(page)
         path = gallery.parent / f"shown-{t}.png"
         page.locator("#frame").screenshot(path=path)
         shown = np.asarray(Image.open(path).convert("RGB").resize((64, 64), Image.Resampling.BOX), float)
@@ -140,8 +153,8 @@ def test_keys_step_frames_and_clips_and_the_focus_comes_back(gallery: Path, visi
     page.keyboard.press("Shift+ArrowRight")
     assert page.locator("#title").inner_text() == "known/sub01/b#1 50%"
     page.keyboard.press("Escape")
-    assert not page.locator("#viewer").is_visible()
-    assert "b#1 50%" in page.evaluate("document.activeElement.textContent")
+    page.wait_for_function("!document.querySelector('#viewer').open")
+    page.wait_for_function("document.activeElement.textContent.includes('b#1 50%')")
 
 
 def test_turning_keeps_to_what_is_listed(gallery: Path, visit: Visit) -> None:
@@ -208,21 +221,22 @@ def test_a_thousand_clips_open_and_filter_at_once(
         rows.append(manifest_row | facts | numbers)
     page_file = write_page(root, rows, root / PAGE)
     data = page_file.with_suffix(".data.js").stat().st_size
-    start = time.perf_counter()
-    page = visit(page_file)
-    page.wait_for_function(
-        """() => [...document.querySelectorAll('.clip img')].slice(0, 8).every(i => i.complete && i.naturalWidth)"""
-    )
-    opened = time.perf_counter() - start
+    opened = []
+    for _ in range(7):
+        start = time.perf_counter()
+        page = visit(page_file)
+        page.wait_for_function(
+            "[...document.querySelectorAll('.clip img')].slice(0, 8).every(i => i.complete && i.naturalWidth)"
+        )
+        opened.append(time.perf_counter() - start)
     page.wait_for_load_state("networkidle")
     loaded = page.evaluate("[...document.querySelectorAll('.clip img')].filter(i => i.naturalWidth).length")
     start = time.perf_counter()
     page.get_by_label("Emotion").select_option("e3")
     page.get_by_label("Sort by").select_option("number_3")
     filtered = time.perf_counter() - start
-    print(
-        f"\nopened in {opened:.2f} s, filtered and sorted in {filtered:.2f} s, {loaded} pictures, {data / 1e3:.0f} kB"
-    )
+    times = f"median {np.median(opened):.2f} s, {min(opened):.2f} to {max(opened):.2f} s ({len(opened)} times)"
+    print(f"\nopened in {times}; filtered and sorted in {filtered:.2f} s; {loaded} pictures, {data / 1e3:.0f} kB")
     assert page.locator("#count").inner_text() == "200 of 1000 clips"
     assert page.locator(".clip").count() == 1000
     assert loaded < 200, "of 2,000 thumbnails only those near the screen are loaded"
