@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import cv2
 from dynamic_images.build import ImageSettings, build_images
 from preprocessing.cache import clip_folder, write_manifest
 from preprocessing.clips import Clip
-from preprocessing.errors import ClipRejectedError
+from preprocessing.errors import ClipRejectedError, ToolkitError
 from preprocessing.landmarks import DlibLandmarker, landmark_model
 from preprocessing.optical_flow import FlowSettings, check_optflow
 from preprocessing.pipeline import FaceSettings, describe, process_clip
@@ -27,6 +27,44 @@ class StageSettings:
     faces: FaceSettings = field(default_factory=FaceSettings)
     flow: FlowSettings = field(default_factory=FlowSettings)
     images: ImageSettings = field(default_factory=ImageSettings)
+
+    @classmethod
+    def of(cls, given: Mapping[str, Mapping[str, Any]]) -> StageSettings:
+        """From plain values, as records and model files hold them.
+
+        Raises:
+            ValueError: a setting that this version does not know, lacks, or does not take.
+        """
+        return cls(**{f.name: _section(f.default_factory, given, f.name) for f in fields(cls)})  # type: ignore[arg-type]
+
+
+def _section(kind: Any, given: Mapping[str, Mapping[str, Any]], name: str) -> Any:
+    known, found = {f.name for f in fields(kind)}, given.get(name, {})
+    if set(found) != known:
+        raise ValueError(f"{name} settings {', '.join(sorted(set(found) ^ known))} are not on both sides")
+    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in found.items()})
+
+
+def recorded_stages(root: Path, clip_ids: Sequence[str]) -> StageSettings:
+    """The settings under which the artefacts of these clips were made, from their records.
+
+    Raises:
+        ToolkitError: a clip has no record of a stage, or another one's settings.
+    """
+    first: dict[str, Any] = {}
+    for clip_id in clip_ids:
+        folder = clip_folder(root, clip_id)
+        entries = {f.name: folder.entry(f.name) for f in fields(StageSettings)}
+        found = {name: entry.settings for name, entry in entries.items() if entry is not None}
+        first = first or found
+        if len(found) < len(entries) or found != first:
+            raise ToolkitError(
+                f"{clip_id} was not made under the same settings as {clip_ids[0]}: run `mer dataset {root.name}` again"
+            )
+    try:
+        return StageSettings.of(first)
+    except ValueError as error:
+        raise ToolkitError(f"{root} was made by another version ({error}): run `mer dataset {root.name}`") from error
 
 
 def build_dataset(

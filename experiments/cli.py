@@ -143,6 +143,9 @@ def train(
     model: Annotated[str, typer.Option(help="The network.")] = "afn",
     seeds: Annotated[int | None, typer.Option(min=1, help="Passes over all folds.")] = None,
     run: Annotated[str | None, typer.Option("--name", help="Name of the run; default DATASET-MODEL.")] = None,
+    final: Annotated[bool, typer.Option("--final", help="Then train on all subjects: a model to use.")] = False,
+    to: Annotated[Path | None, typer.Option("--out", help="Its folder; default runs/NAME/model.")] = None,
+    judge: Annotated[bool, typer.Option(help="With --no-judge, a --final model without a result behind it.")] = True,
     root: Root = None,
     cache: Cache = None,
     config: ConfigFile = None,
@@ -152,14 +155,23 @@ def train(
     jobs: Jobs = 0,
 ) -> None:
     """Train and judge leave-one-subject-out; writes runs/NAME and its report.html. Resumable."""
+    if not final and (to is not None or not judge):
+        raise UsageError("--out and --no-judge are about the model that --final trains: add --final")
     changes = [*(change or []), *([f"evaluation.seeds={seeds}"] if seeds else [])]
     settings = _settings(all_sections(), config, changes, null, landmark_model)
     _check_model(model)
     where = workflow.place(name, settings, root, cache)
     folder = _run_folder(run or f"{where.name}-{model}")
-    report = workflow.train(where, settings, model, folder, jobs or workflow.cores(), _progress)
-    _show_scores(folder)
-    out.print(f"{report}")
+    if not final:
+        report = workflow.train(where, settings, model, folder, jobs or workflow.cores(), _progress)
+        _show_scores(folder)
+        out.print(f"{report}")
+        return
+    to = to or folder / "model"
+    workflow.final(where, settings, model, folder, to, jobs or workflow.cores(), _progress, judge)
+    if judge:
+        _show_scores(folder)
+    out.print(f"{to}")
 
 
 @app.command()

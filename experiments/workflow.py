@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from dynamic_images.dataset import build_dataset
+from dynamic_images.dataset import build_dataset, recorded_stages
 from experiments.config import Config
 from preprocessing.cache import MANIFEST, read_manifest, write_text
 from preprocessing.datasets import Dataset, find_dataset
@@ -132,6 +132,37 @@ def train(where: Place, config: Config, model: str, run: Path, jobs: int, progre
             peaks=peaks,
             progress=step,
         )
+
+
+def final(
+    where: Place, config: Config, model: str, run: Path, out: Path, jobs: int, progress: Progress, judge: bool = True
+) -> Path:
+    """A model folder trained on all subjects; with ``judge``, the leave-one-subject-out run is finished first."""
+    from experiments.final import judged, train_final
+    from experiments.loso import Recipe
+
+    if judge:
+        train(where, config, model, run, jobs, progress)
+    scheme, _ = find_scheme(where.dataset.name, config["evaluation"].scheme)
+    if not judge and (where.root is not None or not (where.cache / MANIFEST).is_file()):
+        make_dataset(where, config, jobs, progress)
+    data, manifest = load_tensors(where, config, model), read_manifest(where.cache)
+    usable = int((manifest["status"] == "ok").sum())
+    facts = {
+        "dataset": where.name if where.ours else where.dataset.name,
+        "scheme": scheme,
+        "rejected": len(manifest) - usable,
+        "left_out": usable - len(data),
+    }
+    recipe = Recipe(config[model], config["fit"])
+    with progress("training on all subjects") as step:
+        step(0, 1, f"{len(data)} clips, {recipe.fit.epochs} epochs")
+        stages = recorded_stages(
+            where.cache, data.clip_ids
+        )  # of the pictures themselves, whatever the settings say now
+        train_final(data, out, recipe, stages, facts, judged(run) if judge else None)
+        step(1, 1, str(out))
+    return out
 
 
 def ablation(where: Place, config: Config, folder: Path, jobs: int, progress: Progress) -> str:

@@ -57,7 +57,7 @@ def test_nothing_else_lies_in_the_folder_and_a_second_save_gives_the_same_bytes(
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda d: d.update(format=99), "format 1"),
+        (lambda d: d.update(format=99), "format 2"),
         (lambda d: d.update(model="resnet"), "'resnet' is none of afn"),
         (lambda d: d["settings"].update(features=32), "size mismatch"),
         (lambda d: d["settings"].update(colour="blue"), "settings colour"),
