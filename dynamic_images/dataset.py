@@ -35,7 +35,7 @@ class StageSettings:
         Raises:
             ValueError: a setting that this version does not know, lacks, or does not take.
         """
-        return cls(**{f.name: _section(f.default_factory, given, f.name) for f in fields(cls)})  # type: ignore[arg-type]
+        return cls(**{f.name: _section(f.default_factory, given, f.name) for f in fields(cls)})
 
 
 def _section(kind: Any, given: Mapping[str, Mapping[str, Any]], name: str) -> Any:

@@ -138,7 +138,7 @@ def _stages(given: Mapping[str, Any] | None) -> StageSettings | None:
         there = given["versions"].get(stage)
         if there != version_here:
             raise ValueError(
-                f"it learnt from {stage} of version {there}, here they are made by version {version_here} and are others"
+                f"it learnt from {stage} of version {there}; this version makes others, of version {version_here}"
             )
     return StageSettings.of(given)
 
