@@ -41,6 +41,7 @@ from experiments.results import (
     write_fold,
     write_json,
 )
+from fusion_net.checkpoint import toolkit_version
 from fusion_net.data import UNLABELLED, ClipTensors, Scaler, subset
 from fusion_net.device import resolve_device
 from fusion_net.fit import FitSettings, fit
@@ -297,4 +298,5 @@ def _about(data: ClipTensors, folds: Sequence[Fold], seeds: Sequence[int], recip
         "data": data_digest(data),
         "source": source_digest(),
         "versions": library_versions(),
+        "toolkit": toolkit_version(),
     }

@@ -6,27 +6,21 @@ clips are inline PNG. Nothing is fetched from anywhere.
 
 from __future__ import annotations
 
-import base64
-import io
 import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
-import jinja2
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from dynamic_images.encoding import VIEW_RANGE
+from dynamic_images.pages import page_environment
+from experiments import figures
+from experiments.examples import clip_groups
 from experiments.results import METRICS_FILE, PREDICTIONS, RUN, read_histories, read_json, read_predictions
-from preprocessing.cache import clip_folder, read_manifest, write_text
+from preprocessing.cache import read_manifest, write_text
 from preprocessing.errors import ToolkitError
 
 REPORT, TRUTH, CONFIG = "report.html", "truth.json", "config.toml"
@@ -37,12 +31,8 @@ SYSTEMS = {
     "majority": "Majority floor",
     "chance": "Chance floor",
 }
-IMAGES = {"temporal_ranked": "TRDI", "motion_intensity": "MIDI"}
-IMAGE_SIDE = 160
-CLIPS_PER_GROUP = 4
 STILL_GATE = 0.02
 """Standard deviation of a gate weight over clips below which the gate is called a bias."""
-INK, ACCENT, QUIET = "#123456", "#3987cf", "#8a8f98"
 
 
 def write_report(run: Path, cache: Path) -> Path:
@@ -61,7 +51,7 @@ def write_report(run: Path, cache: Path) -> Path:
     """
     about, metrics = read_json(run / RUN), read_json(run / METRICS_FILE)
     predictions, manifest = read_predictions(run / PREDICTIONS), read_manifest(cache)
-    page = _environment().get_template("report.html")
+    page = page_environment(Path(__file__).parent / "templates").get_template("report.html")
     text = page.render(
         name=run.name,
         dataset=", ".join(sorted({i.split("/", 1)[0] for i in predictions["clip_id"]})),
@@ -72,12 +62,12 @@ def write_report(run: Path, cache: Path) -> Path:
         rows=_ordered(metrics["rows"]),
         differences=_ordered(metrics["differences"]),
         verdict=_verdict(metrics["differences"]),
-        figures={"forest": _forest(_ordered(metrics["rows"])), **_curves(read_histories(run))},
+        figures=_figures(run, metrics),
         counts=_counts(predictions, about["classes"]),
         data=_data(predictions, manifest),
         gate=_gate(predictions, about["classes"]),
         truth=_truth(run, metrics),
-        groups=_clip_groups(predictions, manifest, cache),
+        groups=clip_groups(predictions, manifest, cache),
         view_range=VIEW_RANGE,
         config=(run / CONFIG).read_text(encoding="utf-8") if (run / CONFIG).is_file() else None,
     )
@@ -85,21 +75,11 @@ def write_report(run: Path, cache: Path) -> Path:
     return run / REPORT
 
 
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters["num"] = _number
-    environment.filters["plain"] = lambda value: json.dumps(value, ensure_ascii=False)
-    return environment
-
-
-def _number(value: float | None, digits: int = 3) -> str:
-    return "n/a" if value is None or pd.isna(value) else f"{value:.{digits}f}".replace("-", "−")
+def _figures(run: Path, metrics: Mapping[str, Any]) -> dict[str, Markup]:
+    drawn = {"forest": figures.forest(_ordered(metrics["rows"]), SYSTEMS)}
+    if metrics.get("calibration"):
+        drawn["reliability"] = figures.reliability(metrics["calibration"])
+    return drawn | figures.learning_curves(read_histories(run))
 
 
 def _ordered(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -173,134 +153,5 @@ def _gate(predictions: pd.DataFrame, classes: Sequence[str]) -> dict[str, Any] |
         "still": max(within.values()) < STILL_GATE,
         "limit": STILL_GATE,
         "by_class": by_class,
-        "figure": _gate_histogram(gates, predictions["y_true"], classes),
+        "figure": figures.gate_histogram(gates, predictions["y_true"], classes),
     }
-
-
-def _clip_groups(predictions: pd.DataFrame, manifest: pd.DataFrame, cache: Path) -> dict[str, list[dict[str, Any]]]:
-    """Four clips each of the highest, the lowest and a drawn probability of the true class; no clip twice."""
-    if not any(c.startswith("p_") for c in predictions.columns):
-        return {}
-    p_true = np.array([row[f"p_{row['y_true']}"] for row in predictions.to_dict("records")])
-    mean = predictions.assign(p_true=p_true).groupby("clip_id")["p_true"].mean()
-    ranked = list(mean.sort_values(ascending=False, kind="stable").index)
-    size = min(CLIPS_PER_GROUP, len(ranked) // 3)
-    rest = ranked[size : len(ranked) - size]
-    drawn = np.random.default_rng(0).permutation(len(rest))[:size]
-    groups = {
-        "Surest of the true class": ranked[:size],
-        "Least sure of the true class": ranked[len(ranked) - size :][::-1],
-        "Drawn at random from the others": [rest[i] for i in sorted(drawn)],
-    }
-    facts = manifest.set_index("clip_id")
-    rows = dict(list(predictions.groupby("clip_id")))
-    return {
-        title: [_clip(c, rows[c], float(mean[c]), facts.loc[c] if c in facts.index else None, cache) for c in clips]
-        for title, clips in groups.items()
-    }
-
-
-def _clip(clip_id: str, rows: pd.DataFrame, p_true: float, facts: pd.Series | None, cache: Path) -> dict[str, Any]:
-    votes = rows["y_pred"].value_counts(sort=True)
-    facts = pd.Series(dtype=object) if facts is None else facts
-    has = {name: facts[name] for name in facts.index if not pd.isna(facts[name])}
-    return {
-        "clip_id": clip_id,
-        "subject": rows["subject"].iloc[0],
-        "true": rows["y_true"].iloc[0],
-        "votes": {str(name): int(n) for name, n in votes.items()},
-        "right": bool((rows["y_pred"] == rows["y_true"]).all()),
-        "p_true": p_true,
-        "frames": int(has["n_frames"]) if "n_frames" in has else None,
-        "fps": float(has["fps"]) if "fps" in has else None,
-        "apex": int(has["apex"] - has["onset"]) if {"apex", "onset"} <= set(has) else None,
-        "apex_source": has.get("apex_source", ""),
-        "images": {label: _picture(clip_folder(cache, clip_id) / f"{name}.png") for name, label in IMAGES.items()},
-    }
-
-
-def _picture(path: Path) -> str | None:
-    """PNG as a data URL, at most `IMAGE_SIDE` px wide; None where there is no such picture."""
-    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED) if path.is_file() else None
-    if image is None:
-        return None
-    if image.shape[1] > IMAGE_SIDE:
-        side = (IMAGE_SIDE, round(image.shape[0] * IMAGE_SIDE / image.shape[1]))
-        image = cv2.resize(image, side, interpolation=cv2.INTER_AREA)
-    return "data:image/png;base64," + base64.b64encode(cv2.imencode(".png", image)[1].tobytes()).decode()
-
-
-def _forest(rows: Sequence[Mapping[str, Any]]) -> Markup:
-    """Each system's UF1 with its interval."""
-    with _figure("UF1 of each system with its interval over subjects", height=0.55 + 0.36 * len(rows)) as (ax, out):
-        for y, row in enumerate(rows):
-            uf1, color = row["uf1"], ACCENT if y == 0 else QUIET
-            if uf1["value"] is not None:
-                ax.plot([uf1["low"], uf1["high"]], [y, y], color=color, linewidth=2, solid_capstyle="butt")
-                ax.plot(uf1["value"], y, "o", color=color, markersize=6)
-        names = [SYSTEMS.get(row["system"], row["system"]).split(":")[0] for row in rows]
-        ax.set(yticks=range(len(rows)), yticklabels=names, ylim=(len(rows) - 0.5, -0.5), xlim=(-0.02, 1.02))
-        ax.set_xlabel("UF1 (0 to 1), 95 % interval over subjects")
-    return out[0]
-
-
-def _curves(histories: Mapping[str, pd.DataFrame]) -> dict[str, Markup]:
-    """Training loss and accuracy of all folds, thin, with their median."""
-    wanted = {"loss": "training loss (nats)", "accuracy": "accuracy on training clips", "valid_loss": "watched loss"}
-    figures = {}
-    for column, label in wanted.items():
-        curves = [h for h in histories.values() if column in h]
-        if not curves:
-            continue
-        with _figure(f"Learning curves of {len(curves)} folds: {label} by epoch") as (ax, out):
-            for curve in curves:
-                ax.plot(curve["epoch"], curve[column], color=QUIET, linewidth=0.6, alpha=0.6)
-            median = pd.concat(curves).groupby("epoch")[column].median()
-            ax.plot(median.index, median, color=ACCENT, linewidth=2, label="median")
-            ax.set(xlabel="epoch", ylabel=label)
-            ax.legend(frameon=False)
-        figures[column] = out[0]
-    return figures
-
-
-def _gate_histogram(gates: pd.DataFrame, y_true: pd.Series, classes: Sequence[str]) -> Markup:
-    """Weight of the last stream: a histogram of each class, scaled to its own peak, the mean marked."""
-    stream = gates.columns[-1]
-    with _figure(f"Gate weight of {stream} for every clip, by class", height=0.9 + 0.4 * len(classes)) as (ax, out):
-        bins = np.linspace(0, 1, 41)
-        for y, name in enumerate(classes):
-            values = gates[stream][y_true == name].to_numpy()
-            heights, _ = np.histogram(values, bins)
-            ax.stairs(-y + 0.8 * heights / max(1, heights.max()), bins, baseline=-y, fill=True, color=QUIET)
-            if len(values):
-                ax.plot([values.mean()] * 2, [-y, -y + 0.85], color=ACCENT, linewidth=2)
-        ax.set(
-            yticks=[-y for y in range(len(classes))], yticklabels=classes, xlim=(0, 1), ylim=(-len(classes) + 0.9, 1)
-        )
-        ax.set_xlabel(f"gate weight of {stream.replace('_', ' ')} (0 to 1)")
-    return out[0]
-
-
-@contextmanager
-def _figure(title: str, width: float = 4.6, height: float = 2.7) -> Iterator[tuple[Axes, list[Markup]]]:
-    """Axes to draw on; after the block, the list holds the figure as inline SVG described by ``title``."""
-    style: dict[Any, Any] = {
-        "svg.fonttype": "none",
-        "svg.hashsalt": title,  # ids differ between the figures of a page and not between two runs
-        "font.size": 9,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
-    }
-    done: list[Markup] = []
-    with mpl.rc_context(style):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        yield figure.subplots(), done
-        buffer = io.StringIO()
-        no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        figure.savefig(buffer, format="svg", transparent=True, metadata=no_metadata)
-    svg = buffer.getvalue()
-    svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
-    svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # matplotlib calls the parts of every figure alike
-    described = f'<svg role="img" aria-label="{Markup.escape(title)}"'
-    done.append(Markup(svg.replace("<svg", described, 1)))

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from experiments.calibration import calibration
 from experiments.metrics import METRICS, score
 from experiments.protocols import Fold
 from experiments.statistics import bootstrap, mcnemar, paired_difference
@@ -171,7 +172,8 @@ def summarise(
 
     Returns:
         ``rows`` (a system each, scores with intervals), ``differences`` (network minus each other system),
-        ``confusion``, ``classes``, ``subjects``, ``by_seed`` (of the network), ``undefined`` (what is n/a and why).
+        ``confusion``, ``classes``, ``subjects``, ``by_seed``, ``calibration`` (of the network), ``undefined`` (what is
+            n/a and why).
     """
     predictions = check_predictions(predictions, classes)
     systems = {name: predictions, **{n: check_predictions(t, classes) for n, t in baselines.items()}}
@@ -184,6 +186,7 @@ def summarise(
         "by_seed": scores.by_seed,
         "undefined": scores.undefined,
         "subjects": _subjects(predictions),
+        "calibration": calibration(predictions, classes),
     }
 
 

@@ -66,7 +66,7 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
         aside.unlink(missing_ok=True)
     description = {
         "format": FORMAT,
-        "toolkit": _toolkit_version(),
+        "toolkit": toolkit_version(),
         "model": name_of(model.settings),
         "settings": plain(model.settings),
         "classes": list(model.classes),
@@ -147,7 +147,7 @@ def _digest(weights: bytes) -> str:
     return hashlib.blake2b(weights, digest_size=16).hexdigest()
 
 
-def _toolkit_version() -> str:
+def toolkit_version() -> str:
     """Installed version, or a word that says that it runs from a source tree."""
     try:
         return version("micro-expression-toolkit")
