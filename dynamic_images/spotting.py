@@ -1,17 +1,17 @@
 """Where in a long video a brief movement may be: candidates, not detections. **Experimental.**
 
-Spotting micro-expressions in long videos is unsolved; published methods find a minority of them among many false alarms
-(MEGC spotting challenges). This is a simple and cheap proposal of intervals to look at, made by the motion-intensity idea
-of this toolkit.
+Spotting micro-expressions in long videos is unsolved; published methods find a minority of them among many false
+alarms (MEGC spotting challenges). This is a simple and cheap proposal of intervals to look at, made by the
+motion-intensity idea of this toolkit.
 
 A frame is compared with the frames half a longest micro-expression before and after it, after Moilanen, Zhao &
-Pietikäinen (ICPR 2014, doi 10.1109/ICPR.2014.303), who compare texture histograms. **Ours** is to compare by optical flow:
+Pietikäinen (ICPR 2014, doi 10.1109/ICPR.2014.303), who compare texture histograms. **Ours** is to compare by flow:
 
     m_t = ( flow(t → t − k) + flow(t → t + k) ) / 2        over the face without the eyes, top decile, px
 
-What comes and goes points back to the same place in both flows and adds; a head or a light that drifts points forward in
-one and backward in the other and cancels, so that no onset has to hold for minutes. A movement that stays is seen with
-half its size.
+What comes and goes points back to the same place in both flows and adds; a head or a light that drifts points forward
+in one and backward in the other and cancels, so that no onset has to hold for minutes. A movement that stays is seen
+with half its size.
 
 The video is decoded once and nothing of it is kept but 2k + 1 small faces and the curve.
 """
@@ -21,7 +21,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import cv2
 import numpy as np
@@ -45,8 +44,8 @@ class SpotSettings:
     """How candidates are proposed. Nothing here was tuned on real recordings.
 
     Attributes:
-        duration: seconds of the longest expression looked for; 0.5 is the usual bound of a micro-expression (Yan et al.,
-            J. Nonverbal Behavior 37, 2013, doi 10.1007/s10919-013-0159-8). Every candidate is so long.
+        duration: seconds of the longest expression looked for; 0.5 is the usual bound of a micro-expression (Yan et
+            al., J. Nonverbal Behavior 37, 2013, doi 10.1007/s10919-013-0159-8). Every candidate is so long.
         prominence: how far a peak stands out of its surroundings, in robust standard deviations of the curve.
         least: and at least so many px of the aligned face of ``size`` px.
         most: candidates kept per video, the most prominent ones.
@@ -147,7 +146,8 @@ def candidates(
 ) -> tuple[list[Candidate], int]:
     """Peaks of a motion curve as intervals, in order of time; and how many weaker ones were left out.
 
-    `scipy.signal.find_peaks` on the curve smoothed by an eighth of a candidate, by prominence, one per candidate's length.
+    `scipy.signal.find_peaks` by prominence on the curve smoothed by an eighth of a candidate's length, at most one peak
+    in that length.
 
     Args:
         curve: (T,) from `motion_curve`.
@@ -219,11 +219,11 @@ class _Held:
         if len(self._ring) < 2 * self.reach + 1:
             return None
         middle = self._ring[self.reach]
-        both: NDArray[Any] = sum(
+        before, after = (
             optical_flow.halve(optical_flow.flow_prepared(middle, other, self._settings))
             for other in (self._ring[0], self._ring[-1])
         )
-        return mi.frame_intensity(both / 2, self._mask)
+        return mi.frame_intensity((before + after) / 2, self._mask)
 
     def box(self) -> NDArray[np.float64]:
         """The face box carried along with the head."""

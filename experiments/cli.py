@@ -189,6 +189,38 @@ def report(run: RunFolder, cache: Cache = None) -> None:
 
 @app.command()
 @_guarded
+def predict(
+    videos: Annotated[list[Path], typer.Argument(help="Video files, folders of images, or folders of both.")],
+    model: Annotated[Path, typer.Option(help="Folder of a model: what `mer train --final` wrote.")],
+    to: Annotated[Path, typer.Option("--out", help="Folder of the answers and artefacts.")] = Path("runs/predict"),
+    spot: Annotated[bool, typer.Option("--spot", help="Look for candidates in long videos (experimental).")] = False,
+    fps: Annotated[float | None, typer.Option(min=1, help="Frames per second of sources that do not say.")] = None,
+    landmark_model: LandmarkModel = None,
+    jobs: Jobs = 0,
+) -> None:
+    """Apply a trained model to videos of your own: a table, a JSON file and a page."""
+    from dynamic_images.spotting import SpotSettings
+    from experiments import prediction
+
+    search = SpotSettings() if spot else None
+    found = prediction.predict_videos(
+        videos, model, to, jobs or workflow.cores(), _progress, search, fps, landmark_model
+    )
+    if spot:
+        err.print(prediction.EXPERIMENTAL, style="yellow")
+    for row in found.table.to_dict("records"):
+        said = (
+            f"{row['y_pred']} ({row['p_' + row['y_pred']]:.2f})"
+            if row["status"] == "ok"
+            else f"rejected: {row['reason']}"
+        )
+        note = f"  [{row['notes']}]" if row["status"] == "ok" and row["notes"] else ""
+        out.print(f"{row['clip_id']}: {said}{note}", markup=False)
+    out.print(f"{to / prediction.PAGE}")
+
+
+@app.command()
+@_guarded
 def ablate(
     name: DatasetName = workflow.SYNTHETIC,
     seeds: Annotated[int | None, typer.Option(min=1, help="Passes over all folds.")] = None,
