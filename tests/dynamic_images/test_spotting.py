@@ -155,7 +155,7 @@ class TestPeaks:
 class TestPropose:
     @pytest.fixture
     def video(self, acted: Callable[..., Acted]) -> Clip:
-        return Clip("videos/anna/talk.mp4", "videos/anna", acted(14, 34, length=50), fps=FPS)
+        return Clip("videos/anna/talk.mp4", "videos/anna", acted(18, 52, length=70), fps=FPS)
 
     def test_candidates_are_clips_with_the_frames_of_the_video(
         self, video: Clip, landmarker: GivenLandmarker, tmp_path: Path
