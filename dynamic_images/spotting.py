@@ -46,7 +46,8 @@ class SpotSettings:
     Attributes:
         duration: seconds of the longest expression looked for; 0.5 is the usual bound of a micro-expression (Yan et
             al., J. Nonverbal Behavior 37, 2013, doi 10.1007/s10919-013-0159-8). Every candidate is so long.
-        prominence: how far a peak stands out of its surroundings, in robust standard deviations of the curve.
+        prominence: how far a peak stands out of its surroundings, in standard deviations of the curve at rest (from
+            its lowest quarter, so that a face may move for most of the time).
         least: and at least so many px of the aligned face of ``size`` px.
         most: candidates kept per video, the most prominent ones.
         size: side of the aligned face in px; larger is more sensitive and slower.
@@ -160,7 +161,8 @@ def candidates(
         return [], 0
     reach = settings.reach(fps)
     values = np.asarray(curve[measured], np.float64)
-    spread = 1.4826 * float(np.median(np.abs(values - np.median(values))))
+    calmest, calm = np.quantile(values, [0.05, 0.25])
+    spread = float(calm - calmest) / (1.645 - 0.674)  # these quantiles of a normal distribution lie so far apart
     filled = np.where(measured, curve, values.min())  # a gap is no peak and makes none
     smooth = gaussian_filter1d(filled.astype(np.float64), reach / 4, mode="nearest")
     wanted = max(settings.least, settings.prominence * spread)
