@@ -221,6 +221,22 @@ def predict(
 
 @app.command()
 @_guarded
+def export(
+    model: Annotated[Path, typer.Argument(help="Folder of a model: what `mer train --final` wrote.", metavar="FOLDER")],
+    onnx: Annotated[bool, typer.Option("--onnx", help="As ONNX (the one format there is so far).")] = False,
+    to: Annotated[Path | None, typer.Option("--out", help="The file; default FOLDER/model.onnx.")] = None,
+) -> None:
+    """Write a trained model in a format that other programs run."""
+    if not onnx:
+        raise UsageError("which format? Add --onnx")
+    from fusion_net.checkpoint import load
+    from fusion_net.export import ONNX, export_onnx
+
+    out.print(f"{export_onnx(load(model), to or model / ONNX)}")
+
+
+@app.command()
+@_guarded
 def ablate(
     name: DatasetName = workflow.SYNTHETIC,
     seeds: Annotated[int | None, typer.Option(min=1, help="Passes over all folds.")] = None,

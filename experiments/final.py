@@ -17,6 +17,7 @@ from fusion_net import checkpoint as checkpoints
 from fusion_net.checkpoint import Checkpoint
 from fusion_net.data import ClipTensors, Scaler
 from fusion_net.device import resolve_device
+from fusion_net.export import ONNX
 from fusion_net.fit import fit
 from fusion_net.models import build_model
 from fusion_net.seeds import fold_seed
@@ -69,7 +70,8 @@ def train_final(
         fit(model, scaler(data), settings=recipe.fit, seed=seed)
     about["training"]["strength"] = strengths(scaler(data))
     size = next(iter(data.inputs.values())).shape[-1]
-    (out / checkpoints.DESCRIPTION).unlink(missing_ok=True)
+    for name in (checkpoints.DESCRIPTION, ONNX):  # an export of other weights would only look as if it belonged here
+        (out / name).unlink(missing_ok=True)
     write_text(out / CARD, _card(about, recipe, stages, size, sum(p.numel() for p in model.parameters())))
     checkpoints.save(out, Checkpoint(model.cpu(), scaler, size, about, stages))
     return out
