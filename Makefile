@@ -12,7 +12,7 @@ READY := .venv/.ready
 ROOT_OPTION := $(if $(ROOT),--root "$(ROOT)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dataset train inspect bench lint test test-all smoke clean
+.PHONY: help setup dataset train final inspect bench lint test test-all smoke clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -32,6 +32,9 @@ dataset: $(READY) ## faces, flow and dynamic images of DATASET (below ROOT), res
 
 train: $(READY) ## leave-one-subject-out AFN on DATASET, with its report
 	$(BIN)/mer train $(DATASET) $(ROOT_OPTION) $(ARGS)
+
+final: $(READY) ## that, then a model of everybody to use: runs/DATASET-afn/model
+	$(BIN)/mer train $(DATASET) $(ROOT_OPTION) --final $(ARGS)
 
 inspect: $(READY) ## contact sheets and the page of DATASET
 	$(BIN)/mer inspect $(DATASET) $(ROOT_OPTION) $(ARGS)

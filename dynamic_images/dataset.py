@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 from dynamic_images.build import ImageSettings, build_images
 from preprocessing.cache import clip_folder, write_manifest
@@ -117,6 +119,30 @@ def build_clip(clip: Clip, root: Path, settings: StageSettings, landmark_file: P
     facts["offset"] = clip.onset + quality["n_frames"] - 1
     facts["apex"] = clip.onset + images["apex_index"]
     return row | {"status": "ok", "code": "", "reason": ""} | facts | quality | images
+
+
+def clip_images(clip: Clip, cache: Path | str, settings: StageSettings | None = None) -> dict[str, NDArray[np.float32]]:
+    """One clip to its dynamic images, through all stages.
+
+    Args:
+        clip: from an adapter, or made by hand over a `FrameSource`.
+        cache: a folder for its artefacts (crops, flow, intensity curve, …); what is fresh in it is reused.
+        settings: of the stages.
+
+    Returns:
+        ``temporal_ranked``, ``motion_intensity`` and what ``settings.images.extra`` names: (S, S, 3) float32, signed,
+        grey levels.
+
+    Raises:
+        ClipRejectedError: the clip cannot be used; the message says why.
+    """
+    settings = settings or StageSettings()
+    model = settings.faces.landmark_model
+    row = build_clip(clip, Path(cache), settings, None if model is None else Path(model))
+    if row["status"] != "ok":
+        raise ClipRejectedError(row["code"], f"{clip.clip_id}: {row['reason']}")
+    folder = clip_folder(Path(cache), clip.clip_id)
+    return {name: folder.load(f"{name}.npy") for name in settings.images.images}
 
 
 @cache

@@ -86,8 +86,8 @@ def predict_videos(
         UsageError: ``fps`` where every source has its own, or a video that is not there.
         ToolkitError: the model cannot be used.
     """
-    checkpoint = _with_landmarks(load(model), landmark_model)
     clips = [replace(clip, frames=_Bounded(clip.frames)) if spot is None else clip for clip in _clips(videos, fps)]
+    checkpoint = _with_landmarks(load(model), landmark_model)
     proposals: list[Proposal] = []
     lost: list[dict[str, Any]] = []
     if spot is not None:

@@ -24,7 +24,7 @@ from preprocessing.cache import FrameWriter, read_manifest
 from preprocessing.synthetic.corpus import draw_clip
 from preprocessing.synthetic.settings import CorpusSettings
 
-COMMANDS = ("synth", "dataset", "inspect", "train", "report", "ablate", "bench")
+COMMANDS = ("synth", "dataset", "inspect", "train", "report", "predict", "export", "ablate", "bench")
 TINY = ("--set", "faces.size=64", "--jobs", "1")
 FRAMES = 12
 
@@ -80,6 +80,10 @@ class TestBadUsage:
             (("dataset", "--config", "qick"), "settings file 'qick' cannot be read (No such file or directory)"),
             (("dataset", "videos"), "the folder of videos is not given: add --root"),
             (("inspect", "videos", "--cache", "elsewhere"), "the folder of videos is not given: add --root"),
+            (("train", "--out", "model"), "--out and --no-judge are about the model that --final trains"),
+            (("train", "--no-judge"), "add --final"),
+            (("predict", "gone.mp4", "--model", "model"), "gone.mp4 does not exist: give video files"),
+            (("export", "model"), "which format? Add --onnx"),
             (("train", "--name", "../up"), "--name '../up': wanted the name of one folder below runs/"),
         ],
     )
