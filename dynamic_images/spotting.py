@@ -56,7 +56,7 @@ class SpotSettings:
 
     duration: float = 0.5
     prominence: float = 4.0
-    least: float = 0.15
+    least: float = 0.1
     most: int = 50
     size: int = 96
     hold: float = 2.0

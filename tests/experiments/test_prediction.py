@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
@@ -53,14 +54,14 @@ def mer_predict(model: Path, tmp_path: Path) -> Callable[..., pd.DataFrame]:
 
 
 @pytest.fixture(scope="module")
-def acting(request: pytest.FixtureRequest) -> list[NDArray[np.uint8]]:
-    """Twenty frames of a drawn face in front of a camera, 320 x 360."""
+def acting() -> list[NDArray[np.uint8]]:
+    """Twenty frames of a drawn face that smiles strongly and stops, 320 x 240."""
     from preprocessing.synthetic.corpus import draw_clip
     from preprocessing.synthetic.settings import CorpusSettings
 
-    settings = CorpusSettings(width=320, height=360, lead_in=0, tail=0)
+    settings = CorpusSettings(width=320, height=240, lead_in=0, tail=0, intensity=3)
     frames = list(draw_clip(settings, subject=1, clip=0, emotion="happiness")[1])
-    return [np.ascontiguousarray(frame) for frame in frames[:20]]
+    return [np.ascontiguousarray(frames[i]) for i in np.linspace(0, len(frames) - 1, 20).round().astype(int)]
 
 
 def check(table: pd.DataFrame, out: Path) -> None:
@@ -75,7 +76,7 @@ def check(table: pd.DataFrame, out: Path) -> None:
     page = (out / "predictions.html").read_text()
     assert all(clip_id in page for clip_id in good.index) and all(str(r)[:40] in page for r in bad["reason"])
     links = re.findall(r'(?:src|href)="([^"#][^"]*)"', page)
-    assert [link for link in links if not link.startswith("data:") and not (out / link).is_file()] == []
+    assert [link for link in links if not link.startswith("data:") and not (out / unquote(link)).is_file()] == []
 
 
 class TestClips:
@@ -97,24 +98,13 @@ class TestClips:
         assert np.allclose(probabilities[0], probabilities[1], atol=0.05)
         assert list(table["n_frames"]) == [20, 20]
         assert table["end_s"].tolist()[0] == pytest.approx(0.19)
+        files = sorted((tmp_path / "out").rglob("*.npy"))
+        before = [path.stat().st_mtime_ns for path in files]
         one = mer_predict(video)
+        assert files and [path.stat().st_mtime_ns for path in files] == before, "nothing is made again"
         pd.testing.assert_frame_equal(
             one, table.loc[["videos/clips/smile.avi"]], check_dtype=False, check_like=True, atol=1e-8
         )
-
-    def test_a_second_call_makes_nothing_again(
-        self,
-        mer_predict: Callable[..., pd.DataFrame],
-        acting: list[NDArray[np.uint8]],
-        write_video: Write,
-        tmp_path: Path,
-    ) -> None:
-        video = write_video(tmp_path / "a.avi", acting)
-        first = mer_predict(video)
-        files = sorted((tmp_path / "out").rglob("*.np[yz]"))
-        before = [path.stat().st_mtime_ns for path in files]
-        pd.testing.assert_frame_equal(mer_predict(video), first)
-        assert files and [path.stat().st_mtime_ns for path in files] == before
 
     def test_recordings_of_phones(
         self,
@@ -130,13 +120,13 @@ class TestClips:
         videos = tmp_path / "phone"
         videos.mkdir()
         encode = ("-c:v", "libx264", "-crf", 15, "-pix_fmt", "yuv420p")
-        ffmpeg("-framerate", 50, "-i", frames, *encode, "-movflags", "+faststart", videos / "portrait.mp4")
+        ffmpeg("-framerate", 50, "-i", frames, *encode, "-g", 4, "-movflags", "+faststart", videos / "portrait.mp4")
         ffmpeg("-framerate", 50, "-i", lying, *encode, tmp_path / "lying.mp4")
         ffmpeg("-display_rotation", 270, "-i", tmp_path / "lying.mp4", "-c", "copy", videos / "rotated.mp4")
         slower = "setpts='if(lt(N,10),N/50,0.2+(N-10)/10)/TB'"
         ffmpeg("-framerate", 50, "-i", frames, "-vf", slower, "-fps_mode", "vfr", *encode, videos / "varying.mp4")
         whole = (videos / "portrait.mp4").read_bytes()
-        (videos / "cut_off.mp4").write_bytes(whole[: int(len(whole) * 0.6)])
+        (videos / "cut_off.mp4").write_bytes(whole[: int(len(whole) * 0.8)])
         ffmpeg("-f", "lavfi", "-i", "sine=duration=1", "-c:a", "aac", videos / "voice.mp4")
         table = mer_predict(videos).rename(lambda name: name.removeprefix("videos/phone/").removesuffix(".mp4"))
         assert dict(table["status"]) == {
@@ -197,8 +187,7 @@ class TestSpot:
     def long(self, acting: list[NDArray[np.uint8]], tmp_path: Path, write_frames: Write) -> Path:
         """A face at rest for a second, one quick movement there and back, rest again; frames without a rate."""
         noise = np.random.default_rng(0)
-        rest, half = acting[0], acting[:20:3]
-        frames = [*[rest] * 30, *half, *half[::-1], *[rest] * 30]
+        frames = [*[acting[0]] * 30, *acting, *[acting[0]] * 30]
         noisy = [np.clip(f + noise.normal(0, 1, f.shape), 0, 255).astype(np.uint8) for f in frames]
         return write_frames(tmp_path / "long", noisy)
 
@@ -209,37 +198,35 @@ class TestSpot:
         check(table, tmp_path / "out")
         assert len(table) == 1 and bool(table["spotted"].iloc[0])
         row = table.iloc[0]
-        assert abs(row["onset"] + row["offset"] - 2 * 37) <= 6, "around the movement, in frames of the video"
+        assert abs(row["onset"] + row["offset"] - 2 * 40) <= 8, "around the movement, in frames of the video"
         assert row["onset"] <= row["apex"] <= row["offset"]
         assert row["start_s"] == pytest.approx(row["onset"] / 30, abs=1e-3)
         page = (tmp_path / "out" / "predictions.html").read_text()
         assert "unsolved" in page and "<polyline" in page
         assert "unsolved" in json.loads((tmp_path / "out" / "predictions.json").read_text())["experimental"]
         assert not list((tmp_path / "out" / "clips" / "long").glob("long/crops.npy")), "no crops of the whole video"
-
-    def test_what_cannot_be_searched_is_a_row(
-        self, mer_predict: Callable[..., pd.DataFrame], long: Path, tmp_path: Path
-    ) -> None:
-        table = mer_predict(long, spot=SpotSettings())
-        assert table["code"].tolist() == ["no_rate"] and "--fps" in table["reason"].iloc[0]
-        table = mer_predict(long, spot=SpotSettings(least=99), fps=30)
-        assert table["code"].tolist() == ["no_candidate"]
-        check(table, tmp_path / "out")
+        for settings, rate, code in ((SpotSettings(least=99), 30, "no_candidate"), (SpotSettings(), None, "no_rate")):
+            table = mer_predict(long, spot=settings, fps=rate)
+            assert table["code"].tolist() == [code], "a video without an answer is a row with a reason"
+            check(table, tmp_path / "out")
 
 
 class TestPage:
-    @pytest.fixture
+    @pytest.fixture(scope="class")
+    @classmethod
     def page(
-        self,
-        mer_predict: Callable[..., pd.DataFrame],
+        cls,
+        model: Path,
         acting: list[NDArray[np.uint8]],
         write_video: Write,
-        tmp_path: Path,
+        tmp_path_factory: pytest.TempPathFactory,
     ) -> Path:
-        write_video(tmp_path / "in" / "a & b.avi", acting) if (tmp_path / "in").mkdir() is None else None
-        (tmp_path / "in" / "broken.mp4").write_bytes(b"nothing")
-        mer_predict(tmp_path / "in")
-        return tmp_path / "out" / "predictions.html"
+        folder = tmp_path_factory.mktemp("page")
+        (folder / "in").mkdir()
+        write_video(folder / "in" / "a & b.avi", acting)
+        (folder / "in" / "broken.mp4").write_bytes(b"nothing")
+        predict_videos([folder / "in"], model, folder / "out", 1, silent)
+        return folder / "out" / "predictions.html"
 
     @pytest.mark.parametrize("width", [1280, 400])
     def test_in_a_browser(
@@ -281,10 +268,8 @@ class TestRealPeople:
         """30,000 frames in one pass: memory stays what a few seconds need, and the disk holds candidates only."""
         peaks = {}
         for name, loops in (("short", 3), ("long", 400)):
-            video = tmp_path / f"{name}.mpg"
-            ffmpeg(
-                "-stream_loop", loops - 1, "-i", real_clips / "grid/brbk7n.mpg", "-c:v", "mpeg2video", "-q:v", 4, video
-            )
+            video = tmp_path / f"{name}.mkv"
+            ffmpeg("-stream_loop", loops - 1, "-i", real_clips / "grid/brbk7n.mpg", "-an", "-c:v", "copy", video)
             code = (
                 "import resource, sys; from experiments.cli import app\n"
                 f"sys.argv = ['mer', 'predict', {str(video)!r}, '--spot', '--model', {str(model)!r},"
