@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from torch import Tensor
 
 from dynamic_images.dataset import StageSettings
 from experiments.loso import Recipe, data_digest, one_thread, source_digest
 from experiments.results import METRICS_FILE, RUN, library_versions, read_json
 from fusion_net import checkpoint as checkpoints
+from fusion_net.apply import strength
 from fusion_net.checkpoint import Checkpoint
 from fusion_net.data import ClipTensors, Scaler
 from fusion_net.device import resolve_device
@@ -95,14 +95,9 @@ def judged(run: Path) -> dict[str, Any]:
 
 
 def strengths(data: ClipTensors) -> dict[str, list[float]]:
-    """Smallest and largest root mean square of each input over the clips: what a network is used to."""
-    spread = {name: rms(tensor) for name, tensor in data.inputs.items()}
+    """Smallest and largest strength of each input over the clips: what a network is used to."""
+    spread = {name: strength(tensor) for name, tensor in data.inputs.items()}
     return {name: [round(float(v.min()), 4), round(float(v.max()), 4)] for name, v in spread.items()}
-
-
-def rms(tensor: Tensor) -> Tensor:
-    """Root mean square of each clip: (N, ...) → (N,) float64."""
-    return tensor.double().square().flatten(1).mean(dim=1).sqrt()
 
 
 def _about(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from torch import Tensor
 
 from dynamic_images.dataset import build_dataset
 from fusion_net.checkpoint import Checkpoint
@@ -52,8 +53,22 @@ def predict_clips(
     if not (manifest["status"] == "ok").any():
         return manifest
     model = checkpoint.model
-    data = checkpoint.scaler(load_clips(manifest, cache, tuple(model.INPUTS), model.classes, None, checkpoint.size))
+    # a model of frames says how many of a clip it sees
+    frames = {"n_frames": int(model.settings.frames)} if "frames" in model.INPUTS else {}
+    unscaled = load_clips(manifest, cache, tuple(model.INPUTS), model.classes, None, checkpoint.size, **frames)
+    data = checkpoint.scaler(unscaled)
     answers = predict(model, data).drop(columns=["subject", "y_true"])
     for name, tensor in data.inputs.items():
-        answers[f"strength_{name}"] = tensor.double().square().flatten(1).mean(dim=1).sqrt().numpy()
+        answers[f"strength_{name}"] = strength(tensor).numpy()
     return manifest.merge(answers, on="clip_id", how="left", validate="one_to_one")
+
+
+def strength(scaled: Tensor) -> Tensor:
+    """How strongly each clip moves in a scaled input (N, ..., H, W): root mean square, (N,) float64, typically 1.
+
+    Frames (N, T, C, H, W) are measured by what differs from their clip's mean frame.
+    """
+    values = scaled.double()
+    if values.ndim == 5:
+        values = values - values.mean(dim=1, keepdim=True)
+    return values.square().flatten(1).mean(dim=1).sqrt()

@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from dynamic_images.dataset import StageSettings, recorded_stages
-from experiments.final import judged, rms, train_final
+from experiments.final import judged, train_final
 from experiments.loso import Recipe, train_fold
 from experiments.protocols import Fold
 from fusion_net import ClipTensors, Scaler, load, predict
+from fusion_net.apply import strength
 from preprocessing.cache import ClipFolder, Entry, clip_folder
 from preprocessing.errors import ToolkitError, UsageError
 from preprocessing.pipeline import FaceSettings
@@ -45,7 +46,7 @@ def test_it_says_all_that_a_new_clip_needs(make: Callable[..., Path], toy_data: 
     assert (training["clips"], training["subjects"], training["epochs"]) == (24, 4, tiny.fit.epochs)
     assert training["per_class"] == {"calm": 8, "happy": 8, "other": 8}
     low, high = training["strength"]["temporal_ranked"]
-    assert 0 < low <= float(rms(model.scaler(toy_data).inputs["temporal_ranked"]).median()) <= high
+    assert 0 < low <= float(strength(model.scaler(toy_data).inputs["temporal_ranked"]).median()) <= high
     answers = predict(model.model, model.scaler(toy_data))
     assert len(answers) == 24
 
