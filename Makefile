@@ -53,9 +53,10 @@ test: $(READY) ## the tests, under five minutes on two cores
 test-all: $(READY) ## the slow ones too
 	$(BIN)/python -m pytest
 
-smoke: $(READY) ## the whole way from drawing faces to a report, small, in build/smoke
+smoke: $(READY) ## the whole way from drawing faces to a report and a prediction, small, in build/smoke
 	mkdir -p build/smoke
-	cd build/smoke && ../../$(BIN)/mer train synthetic --config quick
+	cd build/smoke && ../../$(BIN)/mer train synthetic --config quick --final
+	cd build/smoke && ../../$(BIN)/mer predict data/synthetic/frames/s01/c01 --model runs/synthetic-afn/model
 
 clean: ## remove what was made: data/, cache/, runs/ and the environment
 	rm -rf data cache runs .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
