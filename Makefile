@@ -12,7 +12,7 @@ READY := .venv/.ready
 ROOT_OPTION := $(if $(ROOT),--root "$(ROOT)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check dataset train inspect bench lint test test-all smoke clean
+.PHONY: help setup check dataset train final inspect bench lint test test-all smoke clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -36,6 +36,9 @@ check: $(READY) ## what a copy of DATASET below ROOT holds, and what is wrong wi
 train: $(READY) ## leave-one-subject-out AFN on DATASET, with its report
 	$(BIN)/mer train $(DATASET) $(ROOT_OPTION) $(ARGS)
 
+final: $(READY) ## that, then a model of everybody to use: runs/DATASET-afn/model
+	$(BIN)/mer train $(DATASET) $(ROOT_OPTION) --final $(ARGS)
+
 inspect: $(READY) ## contact sheets and the page of DATASET
 	$(BIN)/mer inspect $(DATASET) $(ROOT_OPTION) $(ARGS)
 
@@ -53,9 +56,10 @@ test: $(READY) ## the tests, under five minutes on two cores
 test-all: $(READY) ## the slow ones too
 	$(BIN)/python -m pytest
 
-smoke: $(READY) ## the whole way from drawing faces to a report, small, in build/smoke
+smoke: $(READY) ## the whole way from drawing faces to a report and a prediction, small, in build/smoke
 	mkdir -p build/smoke
-	cd build/smoke && ../../$(BIN)/mer train synthetic --config quick
+	cd build/smoke && ../../$(BIN)/mer train synthetic --config quick --final
+	cd build/smoke && ../../$(BIN)/mer predict data/synthetic/frames/s01/c01 --model runs/synthetic-afn/model
 
 clean: ## remove what was made: data/, cache/, runs/ and the environment
 	rm -rf data cache runs .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -6,11 +6,14 @@ Pure functions take and return arrays:
     order = intensity_order(intensity_curve(flows, mask))
     midi = pool(frames[order], linear_weights(len(frames)))  # motion-intensity dynamic image
 
-`build_images` does the same from the cache to the cache. The pictures for people are made by
+`clip_images` goes the whole way from a clip to its images, `build_dataset` does so for many, and `build_images` is the
+last step alone, from the cache to the cache. `motion_curve` and `candidates` propose intervals in long videos
+(experimental). The pictures for people are made by
 `dynamic_images.contact_sheet` and `dynamic_images.gallery`; they import matplotlib and are therefore not named here.
 """
 
 from dynamic_images.build import ImageSettings, build_images, images_key
+from dynamic_images.dataset import StageSettings, build_dataset, clip_images
 from dynamic_images.encoding import INPUT_SCALE, VIEW_RANGE, from_input, from_view, to_input, to_view
 from dynamic_images.motion_intensity import apex_of, frame_intensity, intensity_curve, intensity_order, region_mask
 from dynamic_images.rank_pooling import (
@@ -23,6 +26,7 @@ from dynamic_images.rank_pooling import (
     pool,
 )
 from dynamic_images.representations import REPRESENTATIONS, Motion, pooling_order
+from dynamic_images.spotting import SpotSettings, candidates, motion_curve
 
 __all__ = [
     "INPUT_SCALE",
@@ -30,10 +34,15 @@ __all__ = [
     "VIEW_RANGE",
     "ImageSettings",
     "Motion",
+    "SpotSettings",
+    "StageSettings",
     "apex_centred_order",
     "apex_centred_weights",
     "apex_of",
+    "build_dataset",
     "build_images",
+    "candidates",
+    "clip_images",
     "exact_rank_pooling",
     "frame_intensity",
     "from_input",
@@ -44,6 +53,7 @@ __all__ = [
     "intensity_curve",
     "intensity_order",
     "linear_weights",
+    "motion_curve",
     "pool",
     "pooling_order",
     "region_mask",

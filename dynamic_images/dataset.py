@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 from dynamic_images.build import ImageSettings, build_images
 from preprocessing.cache import clip_folder, write_manifest
 from preprocessing.clips import Clip
-from preprocessing.errors import ClipRejectedError
+from preprocessing.errors import ClipRejectedError, ToolkitError
 from preprocessing.landmarks import DlibLandmarker, landmark_model
 from preprocessing.optical_flow import FlowSettings, check_optflow
 from preprocessing.pipeline import FaceSettings, describe, process_clip
@@ -27,6 +29,44 @@ class StageSettings:
     faces: FaceSettings = field(default_factory=FaceSettings)
     flow: FlowSettings = field(default_factory=FlowSettings)
     images: ImageSettings = field(default_factory=ImageSettings)
+
+    @classmethod
+    def of(cls, given: Mapping[str, Mapping[str, Any]]) -> StageSettings:
+        """From plain values, as records and model files hold them.
+
+        Raises:
+            ValueError: a setting that this version does not know, lacks, or does not take.
+        """
+        return cls(**{f.name: _section(f.default_factory, given, f.name) for f in fields(cls)})
+
+
+def _section(kind: Any, given: Mapping[str, Mapping[str, Any]], name: str) -> Any:
+    known, found = {f.name for f in fields(kind)}, given.get(name, {})
+    if set(found) != known:
+        raise ValueError(f"{name} settings {', '.join(sorted(set(found) ^ known))} are not on both sides")
+    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in found.items()})
+
+
+def recorded_stages(root: Path, clip_ids: Sequence[str]) -> StageSettings:
+    """The settings under which the artefacts of these clips were made, from their records.
+
+    Raises:
+        ToolkitError: a clip has no record of a stage, or another one's settings.
+    """
+    first: dict[str, Any] = {}
+    for clip_id in clip_ids:
+        folder = clip_folder(root, clip_id)
+        entries = {f.name: folder.entry(f.name) for f in fields(StageSettings)}
+        found = {name: entry.settings for name, entry in entries.items() if entry is not None}
+        first = first or found
+        if len(found) < len(entries) or found != first:
+            raise ToolkitError(
+                f"{clip_id} was not made under the same settings as {clip_ids[0]}: run `mer dataset {root.name}` again"
+            )
+    try:
+        return StageSettings.of(first)
+    except ValueError as error:
+        raise ToolkitError(f"{root} was made by another version ({error}): run `mer dataset {root.name}`") from error
 
 
 def build_dataset(
@@ -81,6 +121,30 @@ def build_clip(clip: Clip, root: Path, settings: StageSettings, landmark_file: P
     if apex is not None:
         images["apex_source"] = clip.apex_source
     return row | {"status": "ok", "code": "", "reason": ""} | facts | quality | images
+
+
+def clip_images(clip: Clip, cache: Path | str, settings: StageSettings | None = None) -> dict[str, NDArray[np.float32]]:
+    """One clip to its dynamic images, through all stages.
+
+    Args:
+        clip: from an adapter, or made by hand over a `FrameSource`.
+        cache: a folder for its artefacts (crops, flow, intensity curve, …); what is fresh in it is reused.
+        settings: of the stages.
+
+    Returns:
+        ``temporal_ranked``, ``motion_intensity`` and what ``settings.images.extra`` names: (S, S, 3) float32, signed,
+        grey levels.
+
+    Raises:
+        ClipRejectedError: the clip cannot be used; the message says why.
+    """
+    settings = settings or StageSettings()
+    model = settings.faces.landmark_model
+    row = build_clip(clip, Path(cache), settings, None if model is None else Path(model))
+    if row["status"] != "ok":
+        raise ClipRejectedError(row["code"], f"{clip.clip_id}: {row['reason']}")
+    folder = clip_folder(Path(cache), clip.clip_id)
+    return {name: folder.load(f"{name}.npy") for name in settings.images.images}
 
 
 @cache

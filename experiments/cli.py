@@ -208,6 +208,9 @@ def train(
     model: Annotated[str, typer.Option(help="The network.")] = "afn",
     seeds: Annotated[int | None, typer.Option(min=1, help="Passes over all folds.")] = None,
     run: Annotated[str | None, typer.Option("--name", help="Name of the run; default DATASET-MODEL.")] = None,
+    final: Annotated[bool, typer.Option("--final", help="Then train on all subjects: a model to use.")] = False,
+    to: Annotated[Path | None, typer.Option("--out", help="Its folder; default runs/NAME/model.")] = None,
+    judge: Annotated[bool, typer.Option(help="With --no-judge, a --final model without a result behind it.")] = True,
     root: Root = None,
     cache: Cache = None,
     config: ConfigFile = None,
@@ -221,17 +224,25 @@ def train(
     jobs: Jobs = 0,
 ) -> None:
     """Train and judge leave-one-subject-out; writes runs/NAME and its report.html. Resumable."""
+    if not final and (to is not None or not judge):
+        raise UsageError("--out and --no-judge are about the model that --final trains: add --final")
     changes = [*(change or []), *([f"evaluation.seeds={seeds}"] if seeds else [])]
     changes += _data(variant, apex, expression, part)
     settings = _settings(all_sections(), config, changes, null, landmark_model)
     _check_model(model)
     where = workflow.place(name, settings, root, cache)
     folder = _run_folder(run or f"{where.name}-{model}")
-    report = workflow.train(where, settings, model, folder, jobs or workflow.cores(), _progress)
+    report = None
+    if not final:
+        report = workflow.train(where, settings, model, folder, jobs or workflow.cores(), _progress)
+    else:
+        to = to or folder / "model"
+        workflow.final(where, settings, model, folder, to, jobs or workflow.cores(), _progress, judge)
     for line in workflow.said_of_a_run(where, settings):
         out.print(line, markup=False)
-    _show_scores(folder)
-    out.print(f"{report}")
+    if judge:
+        _show_scores(folder)
+    out.print(f"{report or to}")
 
 
 @app.command()
@@ -272,6 +283,54 @@ def score_log(
 def explain(run: RunFolder, cache: Cache = None, jobs: Jobs = 0) -> None:
     """What the networks of a run look at: Grad-CAM and blanked parts of the face. Trains its first seeds again."""
     out.print(f"{workflow.explain(run, cache, jobs or workflow.cores(), _progress)}")
+
+
+@app.command()
+@_guarded
+def predict(
+    videos: Annotated[list[Path], typer.Argument(help="Video files, folders of images, or folders of both.")],
+    model: Annotated[Path, typer.Option(help="Folder of a model: what `mer train --final` wrote.")],
+    to: Annotated[Path, typer.Option("--out", help="Folder of the answers and artefacts.")] = Path("runs/predict"),
+    spot: Annotated[bool, typer.Option("--spot", help="Look for candidates in long videos (experimental).")] = False,
+    fps: Annotated[float | None, typer.Option(min=1, help="Frames per second of sources that do not say.")] = None,
+    landmark_model: LandmarkModel = None,
+    jobs: Jobs = 0,
+) -> None:
+    """Apply a trained model to videos of your own: a table, a JSON file and a page."""
+    from dynamic_images.spotting import SpotSettings
+    from experiments import prediction
+
+    search = SpotSettings() if spot else None
+    found = prediction.predict_videos(
+        videos, model, to, jobs or workflow.cores(), _progress, search, fps, landmark_model
+    )
+    if spot:
+        err.print(prediction.EXPERIMENTAL, style="yellow")
+    for row in found.table.to_dict("records"):
+        said = (
+            f"{row['y_pred']} ({row['p_' + row['y_pred']]:.2f})"
+            if row["status"] == "ok"
+            else f"rejected: {row['reason']}"
+        )
+        note = f"  [{row['notes']}]" if row["status"] == "ok" and row["notes"] else ""
+        out.print(f"{row['clip_id']}: {said}{note}", markup=False)
+    out.print(f"{to / prediction.PAGE}")
+
+
+@app.command()
+@_guarded
+def export(
+    model: Annotated[Path, typer.Argument(help="Folder of a model: what `mer train --final` wrote.", metavar="FOLDER")],
+    onnx: Annotated[bool, typer.Option("--onnx", help="As ONNX (the one format there is so far).")] = False,
+    to: Annotated[Path | None, typer.Option("--out", help="The file; default FOLDER/model.onnx.")] = None,
+) -> None:
+    """Write a trained model in a format that other programs run."""
+    if not onnx:
+        raise UsageError("which format? Add --onnx")
+    from fusion_net.checkpoint import load
+    from fusion_net.export import ONNX, export_onnx
+
+    out.print(f"{export_onnx(load(model), to or model / ONNX)}")
 
 
 @app.command()

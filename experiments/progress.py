@@ -50,6 +50,13 @@ def _log(title: str, console: Console) -> Step:
         if done < total and now - said < LOG_EVERY:
             return
         said = now
-        console.print(f"{title}: {done}/{total} ({now - start:.0f} s) {last}".rstrip(), highlight=False, markup=False)
+        spent = f"{now - start:.0f} s"
+        if 0 < done < total:
+            spent += f", about {_words((now - start) * (total - done) / done)} left"
+        console.print(f"{title}: {done}/{total} ({spent}) {last}".rstrip(), highlight=False, markup=False)
 
     return step
+
+
+def _words(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"

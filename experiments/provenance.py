@@ -19,6 +19,9 @@ from preprocessing.datasets.copies import Finding
 from preprocessing.errors import DatasetError, UsageError
 
 DESCRIPTION = "dataset.json"
+"""In a cache folder."""
+DATA = "data.json"
+"""In a run folder."""
 
 
 def describe(cache: Path, clips: Sequence[Any], settings: DataSettings, found: Survey | None) -> None:
@@ -34,7 +37,24 @@ def describe(cache: Path, clips: Sequence[Any], settings: DataSettings, found: S
 
 def description(cache: Path) -> str:
     """Which copy of the data set the artefacts come from; empty where they are older than this or a composite's."""
-    return str(_read(cache).get("summary", ""))
+    return str(_read(cache / DESCRIPTION).get("summary", ""))
+
+
+def keep(run: Path, dataset: Dataset, said: Sequence[str]) -> None:
+    """Keep with a run what it said of its data."""
+    write_text(
+        run / DATA, json.dumps({"dataset": dataset.name, "said": list(said)}, indent=1, ensure_ascii=False) + "\n"
+    )
+
+
+def dataset_of(run: Path) -> str:
+    """Name of the data set of a run; empty where the run is older than this."""
+    return str(_read(run / DATA).get("dataset", ""))
+
+
+def said_of(run: Path) -> list[str]:
+    """What a run said of its data."""
+    return list(_read(run / DATA).get("said", []))
 
 
 def check_settings(cache: Path, settings: DataSettings) -> None:
@@ -43,7 +63,7 @@ def check_settings(cache: Path, settings: DataSettings) -> None:
     Raises:
         UsageError: naming the setting, what it was and what is wanted.
     """
-    kept = _read(cache)
+    kept = _read(cache / DESCRIPTION)
     made = kept.get("settings", {})
     for name in settings.given if kept else ():
         if made.get(name) != getattr(settings, name):
@@ -103,6 +123,5 @@ def _undecodable(found: Survey, progress: Progress) -> list[str]:
     return broken
 
 
-def _read(cache: Path) -> dict[str, Any]:
-    path = cache / DESCRIPTION
+def _read(path: Path) -> dict[str, Any]:
     return dict(json.loads(path.read_text("utf-8"))) if path.is_file() else {}

@@ -20,6 +20,7 @@ from dynamic_images.streams import INPUTS, caption, is_streams
 from experiments import report_figures
 from experiments.examples import clip_groups
 from experiments.explained import explained
+from experiments.provenance import said_of
 from experiments.results import METRICS_FILE, PREDICTIONS, RUN, read_histories, read_json, read_predictions
 from preprocessing.cache import read_manifest, write_text
 from preprocessing.errors import ToolkitError
@@ -74,6 +75,7 @@ def write_report(run: Path, cache: Path) -> Path:
         figures=_figures(run, metrics),
         counts=_counts(predictions, about["classes"]),
         data=_data(predictions, manifest),
+        said=said_of(run),
         gate=_gate(predictions, about["classes"]),
         truth=_truth(run, metrics),
         groups=groups,

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from dynamic_images.dataset import build_dataset
+from dynamic_images.dataset import build_dataset, recorded_stages
 from dynamic_images.streams import build_streams, is_streams
 from experiments import provenance
 from experiments.config import Config, for_streams
-from experiments.labelling import check_scheme, with_classes
+from experiments.labelling import check_scheme, scheme_name, with_classes
 from experiments.progress import Progress
 from experiments.protocols import Protocol, find_protocol
 from preprocessing.cache import MANIFEST, read_manifest, write_text
@@ -167,6 +167,7 @@ def train(where: Place, config: Config, model: str, run: Path, jobs: int, progre
     protocol = protocol_of(config)
     protocol(data.subjects)  # too few subjects: say so now
     write_text(run / "config.toml", config.to_toml())
+    provenance.keep(run, where.dataset, said_of_a_run(where, config))
     peaks = None
     if where.dataset.name == SYNTHETIC and where.root is not None:
         from experiments import truth
@@ -198,7 +199,7 @@ def explain(run: Path, cache: Path | None, jobs: int, progress: Progress) -> Pat
 
     model, name = read_json(run / RUN)["model"], read_json(run / METRICS_FILE).get("cache", "")
     config = load_config(all_sections(), str(run / "config.toml"))
-    dataset = read_predictions(run / PREDICTIONS)["clip_id"].iloc[0].split("/", 1)[0]
+    dataset = provenance.dataset_of(run) or read_predictions(run / PREDICTIONS)["clip_id"].iloc[0].split("/", 1)[0]
     where = place(dataset, config, cache=cache or Path("cache", name or dataset))
     data = load_tensors(where, config, model)
     with progress("training again and explaining") as step:
@@ -211,6 +212,38 @@ def explain(run: Path, cache: Path | None, jobs: int, progress: Progress) -> Pat
             progress=step,
         )
     return write_report(run, where.cache)
+
+
+def final(
+    where: Place, config: Config, model: str, run: Path, out: Path, jobs: int, progress: Progress, judge: bool = True
+) -> Path:
+    """A model folder trained on all subjects; with ``judge``, the leave-one-subject-out run is finished first."""
+    from experiments.final import judged, train_final
+    from experiments.loso import Recipe
+
+    if where.dataset.name == STREAMS:
+        raise UsageError(f"--final has no use on {STREAMS}: a model of images that were made elsewhere fits no video")
+    if judge:
+        train(where, config, model, run, jobs, progress)
+    else:
+        _brought_up_to_date(where, config, jobs, progress)
+    data, manifest = load_tensors(where, config, model), read_manifest(where.cache)
+    usable = int((manifest["status"] == "ok").sum())
+    facts = {
+        "dataset": where.name if where.ours else where.dataset.name,
+        "scheme": scheme_name(where.dataset, config["evaluation"].scheme),
+        "rejected": len(manifest) - usable,
+        "left_out": usable - len(data),
+    }
+    recipe = Recipe(config[model], config["fit"])
+    with progress("training on all subjects") as step:
+        step(0, 1, f"{len(data)} clips, {recipe.fit.epochs} epochs")
+        stages = recorded_stages(
+            where.cache, data.clip_ids
+        )  # of the pictures themselves, whatever the settings say now
+        train_final(data, out, recipe, stages, facts, judged(run) if judge else None)
+        step(1, 1, str(out))
+    return out
 
 
 def ablation(where: Place, config: Config, folder: Path, jobs: int, progress: Progress) -> str:

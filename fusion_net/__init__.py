@@ -10,14 +10,22 @@ One fold of leave-one-subject-out, from tensors to a table::
     curve = fit(model, scaler(train), settings=FitSettings(), seed=seed)
     predictions = predict(model, scaler(test))
     save(folder, Checkpoint(model, scaler, size=96))
+
+A trained model on clips of one's own, and as a file for other programs::
+
+    checkpoint = load(Path("runs/synthetic-afn/model"))
+    table = predict_clips(checkpoint, clips, Path("cache/mine"))
+    export_onnx(checkpoint, Path("model.onnx"))
 """
 
 from __future__ import annotations
 
+from fusion_net.apply import predict_clips
 from fusion_net.augment import NO_AUGMENTATION, AugmentSettings, mirror, mirror_action_units
 from fusion_net.checkpoint import Checkpoint, load, save
 from fusion_net.data import ClipTensors, Scaler, load_clips, subset
 from fusion_net.device import resolve_device, resolve_precision
+from fusion_net.export import export_onnx
 from fusion_net.fit import FitSettings, fit
 from fusion_net.models import AFN, MODELS, AFNSettings, Model, Output, build_model
 from fusion_net.predict import predict
@@ -36,6 +44,7 @@ __all__ = [
     "Output",
     "Scaler",
     "build_model",
+    "export_onnx",
     "fit",
     "fold_seed",
     "load",
@@ -43,6 +52,7 @@ __all__ = [
     "mirror",
     "mirror_action_units",
     "predict",
+    "predict_clips",
     "resolve_device",
     "resolve_precision",
     "save",

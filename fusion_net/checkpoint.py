@@ -14,13 +14,18 @@ from typing import Any
 import safetensors.torch
 from safetensors import SafetensorError
 
+from dynamic_images.build import VERSION as IMAGES_VERSION
+from dynamic_images.dataset import StageSettings
 from fusion_net.data import Scaler
 from fusion_net.models import MODELS, Model, build_model, name_of
 from preprocessing.cache import plain, write_text
 from preprocessing.errors import ToolkitError
+from preprocessing.pipeline import FACES_VERSION, FLOW_VERSION
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
-FORMAT = 1
+FORMAT = 2
+
+STAGE_VERSIONS = {"faces": FACES_VERSION, "flow": FLOW_VERSION, "images": IMAGES_VERSION}
 
 
 @dataclass(frozen=True)
@@ -32,17 +37,24 @@ class Checkpoint:
         scaler: fitted on its training clips.
         size: side of its input images, px.
         about: anything else worth keeping (seed, data set, left-out subject), as JSON holds it.
+        stages: how the pictures that it learnt from were made, so that new clips go the same way; None where that is
+            not known, and then it cannot be applied to a video. Of a landmark model only the file's name is kept.
     """
 
     model: Model
     scaler: Scaler
     size: int
     about: Mapping[str, Any] = field(default_factory=dict)
+    stages: StageSettings | None = None
 
 
 def save(folder: Path, checkpoint: Checkpoint) -> None:
-    """Write both files into ``folder``; the description comes last and carries the digest of the weights."""
+    """Write both files into ``folder``.
+
+    The description goes first and comes back last, with the digest of the weights: anything in between is no model.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / DESCRIPTION).unlink(missing_ok=True)
     model = checkpoint.model
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     weights = safetensors.torch.save(state)
@@ -61,6 +73,7 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
         "inputs": list(model.INPUTS),
         "size": checkpoint.size,
         "scales": dict(checkpoint.scaler.scales),
+        "preprocessing": None if checkpoint.stages is None else _described(checkpoint.stages),
         "weights": _digest(weights),
         "about": plain(checkpoint.about),
     }
@@ -72,7 +85,7 @@ def load(folder: Path) -> Checkpoint:
 
     Raises:
         ToolkitError: a file is missing or broken, the two do not belong together, or this toolkit does not know the
-            model, its settings or its inputs.
+            model, its settings, its inputs or the way that its pictures were made.
     """
     where = folder / DESCRIPTION
     try:
@@ -88,7 +101,8 @@ def load(folder: Path) -> Checkpoint:
         model = _rebuild(description)
         model.load_state_dict(safetensors.torch.load(weights))
         scaler = Scaler({str(name): float(scale) for name, scale in description["scales"].items()})
-        checkpoint = Checkpoint(model.eval(), scaler, int(description["size"]), description["about"])
+        stages = _stages(description["preprocessing"])
+        checkpoint = Checkpoint(model.eval(), scaler, int(description["size"]), description["about"], stages)
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ToolkitError(f"{where} does not fit this version of the toolkit ({reason}): train it again") from error
@@ -108,6 +122,25 @@ def _rebuild(description: Mapping[str, Any]) -> Model:
         raise ValueError(f"settings {', '.join(sorted(set(given) ^ known))} are not on both sides")
     settings = kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in given.items()})
     return build_model(settings, description["classes"], seed=0)
+
+
+def _described(stages: StageSettings) -> dict[str, Any]:
+    settings = plain(stages)
+    if stages.faces.landmark_model is not None:
+        settings["faces"]["landmark_model"] = Path(stages.faces.landmark_model).name
+    return {"versions": STAGE_VERSIONS, **settings}
+
+
+def _stages(given: Mapping[str, Any] | None) -> StageSettings | None:
+    if given is None:
+        return None
+    for stage, version_here in STAGE_VERSIONS.items():
+        there = given["versions"].get(stage)
+        if there != version_here:
+            raise ValueError(
+                f"it learnt from {stage} of version {there}; this version makes others, of version {version_here}"
+            )
+    return StageSettings.of(given)
 
 
 def _digest(weights: bytes) -> str:

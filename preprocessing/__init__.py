@@ -1,1 +1,52 @@
-"""From files to aligned faces and optical flow."""
+"""From files to aligned faces and optical flow.
+
+Public here: a data set is opened with `open_dataset`, and one of yours becomes `Clip` objects over `image_sequence` or
+`VideoFile`; what the offline stages left of a clip is read back with `clip_folder` and `read_manifest`::
+
+    clips = open_dataset("synthetic", Path("data/synthetic"))
+    crops = clip_folder(Path("cache/synthetic"), clips[0].clip_id).load("crops.npy")  # (T, S, S, 3) uint8
+"""
+
+from pathlib import Path
+
+from preprocessing.cache import clip_folder, read_manifest
+from preprocessing.clips import Clip
+from preprocessing.datasets import DATASETS, Dataset, find_dataset
+from preprocessing.errors import ClipRejectedError, DatasetError, ToolkitError
+from preprocessing.optical_flow import FlowSettings, flow
+from preprocessing.pipeline import FaceSettings
+from preprocessing.video import FrameSource, ImageSequence, VideoFile, image_sequence
+
+__all__ = [
+    "DATASETS",
+    "Clip",
+    "ClipRejectedError",
+    "Dataset",
+    "DatasetError",
+    "FaceSettings",
+    "FlowSettings",
+    "FrameSource",
+    "ImageSequence",
+    "ToolkitError",
+    "VideoFile",
+    "clip_folder",
+    "find_dataset",
+    "flow",
+    "image_sequence",
+    "open_dataset",
+    "read_manifest",
+]
+
+
+def open_dataset(name: str, root: Path | str) -> list[Clip]:
+    """The clips of a data set, in its order; no frame is decoded before someone reads it.
+
+    Args:
+        name: one of `DATASETS`, e.g. ``"synthetic"`` or ``"videos"``.
+        root: its folder, which is only read.
+
+    Raises:
+        UsageError: there is no data set of that name.
+        DatasetError: the folder does not hold it.
+    """
+    return find_dataset(name).load(Path(root))

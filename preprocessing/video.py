@@ -95,7 +95,7 @@ class ImageSequence:
 
 @dataclass(frozen=True)
 class VideoFile:
-    """A video file as FFmpeg decodes it; the container's own frame count is not believed."""
+    """A video file as FFmpeg decodes it, turned upright as its rotation says; its own frame count is not believed."""
 
     path: Path
 
@@ -110,13 +110,13 @@ class VideoFile:
         shape: tuple[int, ...] | None = None
         t = -1
         try:
-            while stop is None or t + 1 < stop:
+            while t + 1 < start and capture.grab():  # decoded, since frames lean on each other, but not converted
+                t += 1
+            while t + 1 >= start and (stop is None or t + 1 < stop):
                 ok, image = capture.read()
                 if not ok:
                     break
                 t += 1
-                if t < start:
-                    continue
                 if shape is not None and image.shape != shape:
                     raise ClipRejectedError("size_change", f"frame {t} of {self.path.name} changes its size")
                 shape = image.shape
@@ -151,7 +151,11 @@ class VideoFile:
         return count if count > 0 else None
 
     def fps(self) -> float | None:
-        """Frames per second of the container, or None."""
+        """Frames per second as the container gives them, or None.
+
+        Where frames have no fixed rate it is their number divided by the length of the video: a frame's number times
+        1 / fps is then an approximate time.
+        """
         capture = self._open()
         try:
             fps = float(capture.get(cv2.CAP_PROP_FPS))
@@ -163,7 +167,12 @@ class VideoFile:
         capture = cv2.VideoCapture(str(self.path), cv2.CAP_FFMPEG)
         if not capture.isOpened():
             capture.release()
-            raise ClipRejectedError("broken_video", f"{self.path.name} cannot be opened as a video")
+            raise ClipRejectedError(
+                "broken_video",
+                f"{self.path.name} cannot be opened as a video: it holds no pictures (sound only?), is damaged, or was "
+                "cut off before its index",
+            )
+        capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)  # a phone held upright writes turned pictures and says so
         return capture
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +70,20 @@ def write_video() -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def ffmpeg() -> Callable[..., None]:
+    """``ffmpeg("-i", source, ..., target)``: for what OpenCV cannot write, a rotation, a varying rate, sound."""
+    found = shutil.which("ffmpeg")
+    if found is None:
+        module = pytest.importorskip("imageio_ffmpeg", reason="needs ffmpeg on the PATH or imageio-ffmpeg")
+        found = module.get_ffmpeg_exe()
+
+    def run(*words: object) -> None:
+        subprocess.run([found, "-y", "-loglevel", "error", *map(str, words)], check=True)
+
+    return run
 
 
 @pytest.fixture(scope="session")

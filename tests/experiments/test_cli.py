@@ -24,7 +24,10 @@ from preprocessing.cache import FrameWriter, read_manifest
 from preprocessing.synthetic.corpus import draw_clip
 from preprocessing.synthetic.settings import CorpusSettings
 
-COMMANDS = ("synth", "synth-streams", "check", "dataset", "inspect", "train", "report", "score", "ablate", "bench")
+COMMANDS = (
+    *("synth", "synth-streams", "check", "dataset", "inspect", "train", "report", "explain", "score"),
+    *("predict", "export", "ablate", "bench"),
+)
 TINY = ("--set", "faces.size=64", "--jobs", "1")
 FRAMES = 12
 
@@ -88,6 +91,10 @@ class TestBadUsage:
             (("train", "megc2019", "--root", "x"), "a composite has no folder of its own, so x has no effect"),
             (("train", "casme9+synthetic"), "there is no data set 'casme9' with label schemes"),
             (("score", "x", "--classes", "a"), "--classes 'a': wanted two or more different names"),
+            (("train", "--out", "model"), "--out and --no-judge are about the model that --final trains"),
+            (("train", "--no-judge"), "add --final"),
+            (("predict", "gone.mp4", "--model", "model"), "gone.mp4 does not exist: give video files"),
+            (("export", "model"), "which format? Add --onnx"),
             (("train", "--name", "../up"), "--name '../up': wanted the name of one folder below runs/"),
         ],
     )

@@ -31,7 +31,7 @@ def test_a_log_gets_a_line_now_and_then_and_one_at_the_end(now: list[float]) -> 
             step(done, 100, f"clip [{done}]")
     lines = text.getvalue().splitlines()
     assert len(lines) == 10
-    assert lines[0] == "drawing: 10/100 (10 s) clip [10]"
+    assert lines[0] == "drawing: 10/100 (10 s, about 90 s left) clip [10]"
     assert lines[-1] == "drawing: 100/100 (100 s) clip [100]"
 
 

@@ -9,11 +9,14 @@ import pandas as pd
 import pytest
 import torch
 
+from dynamic_images.build import ImageSettings
+from dynamic_images.dataset import StageSettings
 from fusion_net.checkpoint import Checkpoint, load, save
 from fusion_net.data import ClipTensors, Scaler, subset
 from fusion_net.models import AFNSettings, build_model
 from fusion_net.predict import predict
 from preprocessing.errors import ToolkitError
+from preprocessing.pipeline import FaceSettings
 
 SMALL = AFNSettings(widths=(8, 16), grid=2, features=16, gate_hidden=8)
 
@@ -57,7 +60,7 @@ def test_nothing_else_lies_in_the_folder_and_a_second_save_gives_the_same_bytes(
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda d: d.update(format=99), "format 1"),
+        (lambda d: d.update(format=99), "format 2"),
         (lambda d: d.update(model="resnet"), "'resnet' is none of afn"),
         (lambda d: d["settings"].update(features=32), "size mismatch"),
         (lambda d: d["settings"].update(colour="blue"), "settings colour"),
@@ -96,3 +99,35 @@ def test_a_missing_or_broken_file_is_told(saved: tuple[Path, Checkpoint], name: 
     (folder / name).unlink()
     with pytest.raises(ToolkitError, match=r"no readable checkpoint"):
         load(folder)
+
+
+class TestStages:
+    """How the pictures were made is part of the model: other pictures are other inputs."""
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path, toy: ClipTensors) -> Path:
+        stages = StageSettings(faces=FaceSettings(size=128), images=ImageSettings(extra=("apex_centred",)))
+        save(tmp_path, Checkpoint(build_model(SMALL, toy.classes, 7), Scaler.fit(toy), 48, stages=stages))
+        return tmp_path
+
+    def test_they_come_back(self, folder: Path) -> None:
+        stages = load(folder).stages
+        assert stages == StageSettings(faces=FaceSettings(size=128), images=ImageSettings(extra=("apex_centred",)))
+
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            (lambda p: p["versions"].update(flow=99), "flow of version 99; this version makes others"),
+            (lambda p: p["versions"].pop("images"), "images of version None"),
+            (lambda p: p["faces"].update(colour="grey"), "faces settings colour are not on both sides"),
+            (lambda p: p["flow"].pop("window"), "flow settings window are not on both sides"),
+            (lambda p: p["images"].update(order="random"), "order = 'random' is unknown"),
+            (lambda p: p.pop("faces"), "faces settings"),
+        ],
+    )
+    def test_what_this_version_does_not_make_is_refused(
+        self, folder: Path, change: Callable[[dict[str, Any]], object], said: str
+    ) -> None:
+        edit(folder, lambda d: change(d["preprocessing"]))
+        with pytest.raises(ToolkitError, match=said):
+            load(folder)

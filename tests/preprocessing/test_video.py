@@ -247,6 +247,59 @@ class TestDigest:
         assert image_sequence(tmp_path / "a").digest() != image_sequence(tmp_path / "b").digest()
 
 
+class TestPhones:
+    """What cameras in pockets write, made by ffmpeg from frames with a bright left edge."""
+
+    @pytest.fixture
+    def upright(self, tmp_path: Path, write_frames: Write) -> Path:
+        frames = np.full((60, 64, 96, 3), 60, np.uint8)
+        frames[:, :, :32] = 220
+        return write_frames(tmp_path / "frames", frames) / "img%d.png"
+
+    @pytest.mark.parametrize(("degrees", "size", "bright"), [(90, (96, 64), "bottom"), (180, (64, 96), "right")])
+    def test_a_recording_is_turned_as_its_rotation_says(
+        self,
+        tmp_path: Path,
+        upright: Path,
+        ffmpeg: Callable[..., None],
+        degrees: int,
+        size: tuple[int, int],
+        bright: str,
+    ) -> None:
+        plain, turned = tmp_path / "plain.mp4", tmp_path / "turned.mp4"
+        ffmpeg("-i", upright, "-c:v", "libx264", "-pix_fmt", "yuv420p", plain)
+        ffmpeg("-display_rotation", degrees, "-i", plain, "-c", "copy", turned)
+        frame = next(VideoFile(turned).read()).astype(float).mean(axis=2)
+        assert frame.shape == size
+        height, width = frame.shape
+        edges = {
+            "top": frame[: height // 4],
+            "bottom": frame[-height // 4 :],
+            "left": frame[:, : width // 4],
+            "right": frame[:, -width // 4 :],
+        }
+        assert max(edges, key=lambda name: float(edges[name].mean())) == bright
+
+    def test_a_varying_rate_keeps_every_frame_and_gives_the_mean_rate(
+        self, tmp_path: Path, upright: Path, ffmpeg: Callable[..., None]
+    ) -> None:
+        """One second at 30 frames per second, then three at 10: 60 frames over 4 seconds, neither 30 nor 10."""
+        path = tmp_path / "vfr.mp4"
+        slower = "setpts='if(lt(N,30),N/30,1+(N-30)/10)/TB'"
+        encode = ("-fps_mode", "vfr", "-c:v", "libx264", "-pix_fmt", "yuv420p")
+        ffmpeg("-framerate", 30, "-i", upright, "-vf", slower, *encode, path)
+        source = VideoFile(path)
+        assert sum(1 for _ in source.read()) == 60
+        assert source.fps() == pytest.approx(15, rel=0.1)
+
+    def test_sound_without_pictures_is_refused(self, tmp_path: Path, ffmpeg: Callable[..., None]) -> None:
+        path = tmp_path / "voice.mp4"
+        ffmpeg("-f", "lavfi", "-i", "sine=duration=1", "-c:a", "aac", path)
+        with pytest.raises(ClipRejectedError, match="holds no pictures") as caught:
+            next(VideoFile(path).read())
+        assert caught.value.code == "broken_video"
+
+
 def test_inputs_are_only_read(tmp_path: Path, write_frames: Write, write_video: Write) -> None:
     folder = write_frames(tmp_path / "images", map(numbered, range(4)))
     path = write_video(tmp_path / "a.avi", map(numbered, range(4)))
