@@ -135,27 +135,30 @@ def explain_fold(data: ClipTensors, task: _Task) -> dict[str, NDArray[Any]]:
     content: dict[str, NDArray[Any]] = {"clip_id": np.array(test.clip_ids), "subject": np.array(test.subjects)}
     classes = list(data.classes)
     target: list[int] = []
+    mirrored = task.recipe.fit.augment.mirror > 0  # as the run predicted
     for seed in task.seeds:
         model, scaler, _ = fit_fold(data, task.fold, seed, task.recipe)
         scaled = scaler(test)
-        table = predict(model, scaled)
+        table = predict(model, scaled, mirrored=mirrored)
         _check_same(table, task, seed)
         if seed == first:
             target = [classes.index(name) for name in table["y_pred"]]
             content |= {"y_true": table["y_true"].to_numpy(str), "y_pred": table["y_pred"].to_numpy(str)}
-            content |= _occluded(model, scaled, table, task.cache)
+            content |= _occluded(model, scaled, table, task.cache, mirrored)
             untrained = build_model(task.recipe.settings, data.classes, fold_seed(seed, f"untrained/{task.fold.name}"))
-            content |= _maps("untrained", untrained, scaled, target)
-        content |= _maps("map" if seed == first else "again", model, scaled, target)
+            content |= _maps("untrained", untrained, scaled, target, mirrored)
+        content |= _maps("map" if seed == first else "again", model, scaled, target, mirrored)
     return content
 
 
-def _maps(kind: str, model: Model, scaled: ClipTensors, target: Sequence[int]) -> dict[str, NDArray[np.float32]]:
+def _maps(
+    kind: str, model: Model, scaled: ClipTensors, target: Sequence[int], mirrored: bool
+) -> dict[str, NDArray[np.float32]]:
     """Maps by ``<kind>/<method>/<stream>``."""
     return {
         f"{kind}/{method}/{stream}": values
         for method in METHODS
-        for stream, values in activation_maps(model, scaled, target, method).items()
+        for stream, values in activation_maps(model, scaled, target, method, mirrored=mirrored).items()
     }
 
 
@@ -175,7 +178,9 @@ def _check_same(table: pd.DataFrame, task: _Task, seed: int) -> None:
         )
 
 
-def _occluded(model: Model, scaled: ClipTensors, table: pd.DataFrame, cache: Path) -> dict[str, NDArray[Any]]:
+def _occluded(
+    model: Model, scaled: ClipTensors, table: pd.DataFrame, cache: Path, mirrored: bool
+) -> dict[str, NDArray[Any]]:
     """(N,) by ``drop/<part>``, ``flips/<part>`` and ``area/<part>``: what blanking a part does to the prediction."""
     size = int(next(iter(scaled.inputs.values())).shape[-1])
     masks = [_parts(clip_folder(cache, clip_id), size) for clip_id in scaled.clip_ids]
@@ -183,7 +188,7 @@ def _occluded(model: Model, scaled: ClipTensors, table: pd.DataFrame, cache: Pat
     found: dict[str, NDArray[Any]] = {}
     for part in masks[0]:
         where = np.stack([m[part] for m in masks])
-        blanked = predict(model, blank(scaled, where))
+        blanked = predict(model, blank(scaled, where), mirrored=mirrored)
         after = np.array([blanked[f"p_{name}"].iloc[i] for i, name in enumerate(table["y_pred"])])
         found |= {
             f"drop/{part}": before - after,

@@ -201,6 +201,8 @@ def explain(run: Path, cache: Path | None, jobs: int, progress: Progress) -> Pat
     config = load_config(all_sections(), str(run / "config.toml"))
     dataset = provenance.dataset_of(run) or read_predictions(run / PREDICTIONS)["clip_id"].iloc[0].split("/", 1)[0]
     where = place(dataset, config, cache=cache or Path("cache", name or dataset))
+    if where.dataset.name == STREAMS:
+        raise UsageError(f"mer explain has no use on {STREAMS}: parts of a face are known only of clips with frames")
     data = load_tensors(where, config, model)
     with progress("training again and explaining") as step:
         explain_run(
@@ -209,6 +211,7 @@ def explain(run: Path, cache: Path | None, jobs: int, progress: Progress) -> Pat
             where.cache,
             Recipe(config[model], config["fit"]),
             jobs=training_jobs(config, jobs),
+            protocol=protocol_of(config),
             progress=step,
         )
     return write_report(run, where.cache)

@@ -33,7 +33,12 @@ METHODS: tuple[Method, ...] = get_args(Method)
 
 
 def activation_maps(
-    model: Model, data: ClipTensors, target: Sequence[int], method: Method = "grad_cam", batch_size: int = 32
+    model: Model,
+    data: ClipTensors,
+    target: Sequence[int],
+    method: Method = "grad_cam",
+    batch_size: int = 32,
+    mirrored: bool = True,
 ) -> dict[str, NDArray[np.float32]]:
     """Signed map of every clip, by stream: (N, h, w), on the cells of the stream's last stage but one.
 
@@ -47,6 +52,7 @@ def activation_maps(
         target: for each clip the index of the class whose logit is explained.
         method: see the module.
         batch_size: clips at a time.
+        mirrored: take the mean over a clip and its mirror image, as `fusion_net.predict.predict` does under this name.
 
     Raises:
         ValueError: the model has no such streams, or the clips do not fit it.
@@ -62,7 +68,9 @@ def activation_maps(
     try:
         rows = torch.arange(len(data)).split(batch_size)
         return {
-            name: np.concatenate([_maps(model, stream, data, r, torch.as_tensor(target)[r], method) for r in rows])
+            name: np.concatenate(
+                [_maps(model, stream, data, r, torch.as_tensor(target)[r], method, mirrored) for r in rows]
+            )
             for name, stream in streams.items()
         }
     finally:
@@ -77,9 +85,9 @@ def blank(data: ClipTensors, where: NDArray[np.bool_]) -> ClipTensors:
 
 
 def _maps(
-    model: Model, stream: nn.Module, data: ClipTensors, rows: Tensor, target: Tensor, method: Method
+    model: Model, stream: nn.Module, data: ClipTensors, rows: Tensor, target: Tensor, method: Method, mirrored: bool
 ) -> NDArray[np.float32]:
-    """(B, h, w), mean of the clips' maps and of their mirror images' maps, mirrored back."""
+    """(B, h, w), the clips' maps, or their mean with the maps of the mirror images, mirrored back."""
     device = next(model.parameters()).device
     stages = [m for m in stream.modules() if isinstance(m, ConvStage)]
     names = tuple(model.INPUTS)
@@ -91,12 +99,11 @@ def _maps(
     stage = stages[max(0, len(stages) - 2)]
     plain = tuple(data.inputs[name][rows].to(device) for name in names)
     flipped = tuple(mirror(x, model.INPUTS[name]) for name, x in zip(names, plain, strict=True))
-    if method == "grad_cam":
-        found = [LayerGradCam(logits, stage).attribute(view, target.to(device)) for view in (plain, flipped)]
-    else:
-        found = [
-            LayerGradientXActivation(logits, stage).attribute(view, target.to(device)) for view in (plain, flipped)
-        ]
-    one, other = (x.sum(dim=1) for x in found)  # (B, 1 or C, h, w) -> (B, h, w)
-    maps: NDArray[np.float32] = ((one + other.flip(-1)) / 2).detach().cpu().numpy()
+    explainer = LayerGradCam(logits, stage) if method == "grad_cam" else LayerGradientXActivation(logits, stage)
+    views = (plain, flipped) if mirrored else (plain,)
+    found = [
+        explainer.attribute(view, target.to(device)).sum(dim=1) for view in views
+    ]  # (B, 1 or C, h, w) -> (B, h, w)
+    mean = (found[0] + found[1].flip(-1)) / 2 if mirrored else found[0]
+    maps: NDArray[np.float32] = mean.detach().cpu().numpy()
     return maps

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from preprocessing.cache import clip_folder, read_manifest
 from preprocessing.clips import Clip
-from preprocessing.datasets import DATASETS, Dataset, find_dataset
+from preprocessing.datasets import DATASETS, Dataset, DataSettings, find_dataset
 from preprocessing.errors import ClipRejectedError, DatasetError, ToolkitError
 from preprocessing.optical_flow import FlowSettings, flow
 from preprocessing.pipeline import FaceSettings
@@ -21,6 +21,7 @@ __all__ = [
     "DATASETS",
     "Clip",
     "ClipRejectedError",
+    "DataSettings",
     "Dataset",
     "DatasetError",
     "FaceSettings",
@@ -38,15 +39,17 @@ __all__ = [
 ]
 
 
-def open_dataset(name: str, root: Path | str) -> list[Clip]:
+def open_dataset(name: str, root: Path | str, settings: DataSettings | None = None) -> list[Clip]:
     """The clips of a data set, in its order; no frame is decoded before someone reads it.
 
     Args:
         name: one of `DATASETS`, e.g. ``"synthetic"`` or ``"videos"``.
         root: its folder, which is only read.
+        settings: choices that a data set leaves, e.g. ``DataSettings(variant="cropped")``.
 
     Raises:
-        UsageError: there is no data set of that name.
+        UsageError: there is no data set of that name, or a setting has no effect on it.
         DatasetError: the folder does not hold it.
     """
-    return find_dataset(name).load(Path(root))
+    clips, _ = find_dataset(name).clips(Path(root), settings or DataSettings())
+    return clips
