@@ -7,7 +7,7 @@ Pure functions take and return arrays:
     midi = pool(frames[order], linear_weights(len(frames)))  # motion-intensity dynamic image
 
 `clip_images` goes the whole way from a clip to its images, `build_dataset` does so for many, and `build_images` is the
-last step alone, from the cache to the cache. `motion_curve` and `candidates` propose intervals in long videos
+last step alone, from the cache to the cache. `motion_curve` and `find_candidates` propose intervals in long videos
 (experimental). The pictures for people are made by
 `dynamic_images.contact_sheet` and `dynamic_images.gallery`; they import matplotlib and are therefore not named here.
 """
@@ -26,7 +26,7 @@ from dynamic_images.rank_pooling import (
     pool,
 )
 from dynamic_images.representations import REPRESENTATIONS, Motion, pooling_order
-from dynamic_images.spotting import SpotSettings, candidates, motion_curve
+from dynamic_images.spotting import SpotSettings, find_candidates, motion_curve
 
 __all__ = [
     "INPUT_SCALE",
@@ -41,9 +41,9 @@ __all__ = [
     "apex_of",
     "build_dataset",
     "build_images",
-    "candidates",
     "clip_images",
     "exact_rank_pooling",
+    "find_candidates",
     "frame_intensity",
     "from_input",
     "from_view",

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dynamic_images.spotting import VERSION, Candidate, SpotSettings, candidates, motion_curve
+from dynamic_images.spotting import VERSION, Candidate, SpotSettings, find_candidates, motion_curve
 from preprocessing.cache import ClipFolder, Entry, clip_folder, key_of, plain
 from preprocessing.clips import Clip
 from preprocessing.errors import ClipRejectedError
@@ -82,7 +82,7 @@ def propose(
             np.save(scratch / "curve.npy", curve)
             np.save(scratch / "boxes.npy", boxes)
     curve, boxes = folder.load("curve.npy"), folder.load("boxes.npy")
-    found, left_out = candidates(curve, video.fps, settings)
+    found, left_out = find_candidates(curve, video.fps, settings)
     _cut(video, root, found, boxes, key)
     clips = tuple(
         replace(video, clip_id=_name(video, one), frames=image_sequence(_folder(root, video, one).folder))

@@ -7,13 +7,14 @@ motion-intensity idea of this toolkit.
 A frame is compared with the frames half a longest micro-expression before and after it, after Moilanen, Zhao &
 Pietikäinen (ICPR 2014, doi 10.1109/ICPR.2014.303), who compare texture histograms. **Ours** is to compare by flow:
 
-    m_t = ( flow(t → t − k) + flow(t → t + k) ) / 2        over the face without the eyes, top decile, px
+    m_t = | flow(t → t + k) − flow(t − k → t) | / 2        over the face without the eyes, top decile, px
 
-What comes and goes points back to the same place in both flows and adds; a head or a light that drifts points forward
-in one and backward in the other and cancels, so that no onset has to hold for minutes. A movement that stays is seen
-with half its size.
+What comes and goes has moved there in the second flow and back in the first and adds; a head or a light that drifts
+moves alike in both and cancels, so that no onset has to hold for minutes. A movement that stays is seen with half its
+size. (Both flows are taken at the same pixel; skin that moves by a pixel or two in between hardly matters to fields
+that are smooth over several.)
 
-The video is decoded once and nothing of it is kept but 2k + 1 small faces and the curve.
+The video is decoded once and nothing of it is kept but k + 1 small faces, as many flows, and the curve.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from scipy.signal import find_peaks
 from dynamic_images import motion_intensity as mi
 from preprocessing import alignment, optical_flow
 from preprocessing.landmarks import Box, Landmarker
-from preprocessing.optical_flow import FlowSettings, Prepared
+from preprocessing.optical_flow import Flow, FlowSettings, Prepared
 from preprocessing.tracking import choose_face, follow
 from preprocessing.video import Frame, FrameSource
 
@@ -142,7 +143,7 @@ def motion_curve(
     return np.interp(at, times, curve).astype(np.float32) if curve else np.empty(0, np.float32), every
 
 
-def candidates(
+def find_candidates(
     curve: NDArray[np.floating], fps: float, settings: SpotSettings | None = None
 ) -> tuple[list[Candidate], int]:
     """Peaks of a motion curve as intervals, in order of time; and how many weaker ones were left out.
@@ -182,7 +183,7 @@ def candidates(
 
 @dataclass
 class _Held:
-    """A face held still from frame ``start`` on, and the last 2k + 1 small pictures of it."""
+    """A face held still from frame ``start`` on, the last k + 1 small pictures of it, and the flows between them."""
 
     start: int
     frame: Frame
@@ -203,7 +204,8 @@ class _Held:
         grid = (self.size // 2, self.size // 2)
         self._mask = mi.region_mask("face_without_eyes", landmarks, grid, (self.size, self.size))
         self._settings = FlowSettings()
-        self._ring = deque(maxlen=2 * self.reach + 1)
+        self._ring = deque(maxlen=self.reach + 1)
+        self._flows: deque[Flow] = deque(maxlen=self.reach + 1)
         del self.frame  # the base is all that is needed of it
 
     def look(self, frame: Frame) -> float | None:
@@ -218,14 +220,12 @@ class _Held:
             self.lost = True
             return None
         self._ring.append(small)
-        if len(self._ring) < 2 * self.reach + 1:
+        if len(self._ring) == self.reach + 1:
+            moved = optical_flow.flow_prepared(self._ring[0], small, self._settings)
+            self._flows.append(optical_flow.halve(moved))
+        if len(self._flows) < self.reach + 1:
             return None
-        middle = self._ring[self.reach]
-        before, after = (
-            optical_flow.halve(optical_flow.flow_prepared(middle, other, self._settings))
-            for other in (self._ring[0], self._ring[-1])
-        )
-        return mi.frame_intensity((before + after) / 2, self._mask)
+        return mi.frame_intensity((self._flows[-1] - self._flows[0]) / 2, self._mask)
 
     def box(self) -> NDArray[np.float64]:
         """The face box carried along with the head."""
