@@ -18,6 +18,23 @@ from fusion_net.data import ClipTensors
 from preprocessing.cache import write_text
 
 FLOOR = "majority floor"
+VARIANTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    "afn": {
+        **{fusion: {"fusion": fusion} for fusion in ("gated", "concat", "sum", "temporal_only", "intensity_only")},
+        **{f"gate fixed at {gate:g}": {"gate": gate} for gate in (0.0, 0.5, 1.0)},
+    },
+    "fdp": {
+        "full": {},
+        "no rank loss": {"rank": 0.0},
+        "uniform pooling": {"pooling": "uniform"},
+        "no construction": {"construction": 0.0},
+        "local only": {"blocks": "local"},
+        "global only": {"blocks": "global"},
+        "rank pooling": {"pooling": "rank"},
+        "frames as recorded": {"centred": False},
+    },
+}
+"""Model → name of the variant → settings that differ. The first is the one that the others are compared with."""
 
 
 def ablate(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -153,8 +153,7 @@ def train(
 ) -> None:
     """Train and judge leave-one-subject-out; writes runs/NAME and its report.html. Resumable."""
     changes = [*(change or []), *([f"evaluation.seeds={seeds}"] if seeds else [])]
-    settings = _settings(all_sections(), config, changes, null, landmark_model)
-    _check_model(model)
+    settings = _settings(all_sections(), config, changes, null, landmark_model, _defaults(model))
     where = workflow.place(name, settings, root, cache)
     folder = _run_folder(run or f"{where.name}-{model}")
     report = workflow.train(where, settings, model, folder, jobs or workflow.cores(), _progress)
@@ -179,8 +178,12 @@ def report(run: RunFolder, cache: Cache = None) -> None:
 @_guarded
 def ablate(
     name: DatasetName = workflow.SYNTHETIC,
+    model: Annotated[str, typer.Option(help="The network.")] = "afn",
     seeds: Annotated[int | None, typer.Option(min=1, help="Passes over all folds.")] = None,
-    run: Annotated[str | None, typer.Option("--name", help="Name of the run; default DATASET-ablation.")] = None,
+    run: Annotated[
+        str | None,
+        typer.Option("--name", help="Name of the run; default DATASET-ablation, of AFN; else with the model."),
+    ] = None,
     root: Root = None,
     cache: Cache = None,
     config: ConfigFile = None,
@@ -188,12 +191,16 @@ def ablate(
     null: Null = False,
     jobs: Jobs = 0,
 ) -> None:
-    """Every fusion of AFN, and its gate fixed at 0, 0.5 and 1, on the same folds and seeds; one table."""
+    """A model without each of its parts in turn, on the same folds and seeds; one table.
+
+    AFN: every fusion, and its gate fixed at 0, 0.5 and 1. FDP: without the rank loss, the learnt pooling or the
+    construction head, with blocks of one kind only, other pooling weights, frames as recorded.
+    """
     changes = [*(change or []), *([f"evaluation.seeds={seeds}"] if seeds else [])]
-    settings = _settings(all_sections(), config, changes, null)
+    settings = _settings(all_sections(), config, changes, null, defaults=_defaults(model))
     where = workflow.place(name, settings, root, cache)
-    folder = _run_folder(run or f"{where.name}-ablation")
-    out.print(workflow.ablation(where, settings, folder, jobs or workflow.cores(), _progress), markup=False)
+    folder = _run_folder(run or (f"{where.name}-ablation" if model == "afn" else f"{where.name}-{model}-ablation"))
+    out.print(workflow.ablation(where, settings, model, folder, jobs or workflow.cores(), _progress), markup=False)
 
 
 @app.command()
@@ -219,18 +226,21 @@ def _settings(
     changes: list[str] | None,
     null: bool = False,
     landmark_model: Path | None = None,
+    defaults: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Config:
     extra = ["corpus.null=true"] if null else []
     if landmark_model is not None:
         extra.append(f"faces.landmark_model={landmark_model}")
-    return load_config(sections, source, [*(changes or []), *extra])
+    return load_config(sections, source, [*(changes or []), *extra], defaults)
 
 
-def _check_model(model: str) -> None:
+def _defaults(model: str) -> Mapping[str, Mapping[str, Any]]:
+    """What a model wants of training and of its input; refuses a name that is no model's."""
     from fusion_net.models import MODELS
 
     if model not in MODELS:
         raise UsageError(f"model {model!r} is unknown: choose one of {', '.join(MODELS)}")
+    return MODELS[model].DEFAULTS
 
 
 def _run_folder(name: str) -> Path:

@@ -41,6 +41,7 @@ from experiments.results import (
     write_fold,
     write_json,
 )
+from fusion_net.construction import construct
 from fusion_net.data import UNLABELLED, ClipTensors, Scaler, subset
 from fusion_net.device import resolve_device
 from fusion_net.fit import FitSettings, fit
@@ -166,10 +167,14 @@ def train_fold(data: ClipTensors, fold: Fold, seed: int, recipe: Recipe) -> Fold
         scaler = Scaler.fit(train)
         model = build_model(recipe.settings, data.classes, own_seed)
         history = fit(model, scaler(train), settings=recipe.fit, seed=own_seed)
-        table = predict(model, scaler(subset(data, fold.test)))
+        test = subset(data, fold.test)
+        table = predict(model, scaler(test))
+        drawn = construct(model, scaler, train, test)
     table.insert(2, "fold", fold.name)
     table.insert(3, "seed", seed)
-    return FoldResult(table, pd.DataFrame(history), tuple(caught))
+    if drawn is not None:
+        table = pd.concat([table, drawn.quality], axis=1)
+    return FoldResult(table, pd.DataFrame(history), tuple(caught), None if drawn is None else drawn.images)
 
 
 def clip_table(data: ClipTensors) -> pd.DataFrame:

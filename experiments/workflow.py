@@ -134,21 +134,19 @@ def train(where: Place, config: Config, model: str, run: Path, jobs: int, progre
         )
 
 
-def ablation(where: Place, config: Config, folder: Path, jobs: int, progress: Progress) -> str:
-    """Every fusion of AFN, and its gate held, on the same folds and seeds; returns the table as Markdown."""
-    from experiments.ablation import ablate, markdown
+def ablation(where: Place, config: Config, model: str, folder: Path, jobs: int, progress: Progress) -> str:
+    """The variants of a model on the same folds and seeds; returns the table as Markdown."""
+    from experiments.ablation import VARIANTS, ablate, markdown
     from experiments.loso import Recipe
 
     find_scheme(where.dataset.name, config["evaluation"].scheme)
     if where.root is not None or not (where.cache / MANIFEST).is_file():
         make_dataset(where, config, jobs, progress)
-    variants = {fusion: {"fusion": fusion} for fusion in ("gated", "concat", "sum", "temporal_only", "intensity_only")}
-    held: dict[str, dict[str, Any]] = {f"gate fixed at {gate:g}": {"gate": gate} for gate in (0.0, 0.5, 1.0)}
     recipes = {
-        name: Recipe(dataclasses.replace(config["afn"], **change), config["fit"])
-        for name, change in {**variants, **held}.items()
+        name: Recipe(dataclasses.replace(config[model], **change), config["fit"])
+        for name, change in VARIANTS[model].items()
     }
-    data = load_tensors(where, config, "afn")
+    data = load_tensors(where, config, model)
     write_text(folder / "config.toml", config.to_toml())
     with progress("training variants") as step:
         table = ablate(
@@ -176,6 +174,7 @@ def load_tensors(where: Place, config: Config, model: str) -> ClipTensors:
         classes=tuple(scheme),
         labels=list(manifest["label"]),
         size=config["evaluation"].input_size,
+        n_frames=getattr(config[model], "frames", None),
     )
 
 
