@@ -22,7 +22,7 @@ from fusion_net.ranking import rank_pooled
 
 MINMAX_RANGE = 1.0
 FIXED_RANGE = 2 * VIEW_RANGE
-"""Grey levels from the darkest to the lightest of a view: what PSNR and SSIM take as the range of a signed image."""
+"""Grey levels from the darkest to the lightest of a view, 0 in the middle: the range of a signed image."""
 SIGMA = 1.5
 BEST_PSNR = 100.0
 """dB at which PSNR ends: two equal images would have an infinite one, and no mean."""
@@ -75,9 +75,9 @@ def construct(model: Model, scaler: Scaler, train: ClipTensors, test: ClipTensor
         "_mean": np.broadcast_to(mean, targets.shape),
         "_constant": np.full_like(targets, mean.mean()),
     }
-    peak = FIXED_RANGE if fixed else MINMAX_RANGE
+    peak, zero = (FIXED_RANGE, FIXED_RANGE / 2) if fixed else (MINMAX_RANGE, 0.0)
     columns = {
-        f"{name}{suffix}": [measure(image, target, peak) for image, target in zip(stack, targets, strict=True)]
+        f"{name}{suffix}": [measure(zero + a, zero + b, peak) for a, b in zip(stack, targets, strict=True)]
         for suffix, stack in shown.items()
         for name, measure in (("psnr", psnr), ("ssim", ssim))
     }
@@ -102,7 +102,8 @@ def ssim(image: NDArray[np.floating], target: NDArray[np.floating], peak: float)
     window leaves the image is left out of the mean.
 
     Args:
-        image, target: (H, W), the same unit, larger than a window.
+        image, target: (H, W), the same unit, larger than a window, values from 0: of two signed images the product of
+            their means would count as likeness where both are negative. Add half the range to them first.
         peak: range of the values in that unit.
     """
     pair = np.stack([image, target, image**2, target**2, image * target]).astype(np.float64)

@@ -22,8 +22,6 @@ from torch import Tensor, nn
 
 Blocks = Literal["both", "local", "global"]
 
-PATCH = 4
-"""Px of the frame per side of a token of the first stage, as published."""
 GROUP = 8
 """Channels per head and per group of the grouped convolutions, as published."""
 
@@ -38,6 +36,7 @@ class Shape:
         depths: number of local blocks.
         reductions: side of the square over which keys and values are averaged.
         ratios: hidden units per channel in the MLPs of the local and of the global blocks.
+        patch: px of the frame per side of a position of the first stage.
     """
 
     local: tuple[int, ...]
@@ -45,11 +44,12 @@ class Shape:
     depths: tuple[int, ...]
     reductions: tuple[int, ...]
     ratios: tuple[int, int]
+    patch: int
 
     @property
     def stride(self) -> int:
         """Px of the frame per position of the result; sides of a frame are multiples of it."""
-        return PATCH * 2 ** (len(self.wide) - 1)
+        return self.patch * 2 ** (len(self.wide) - 1)
 
 
 class LocalBlock(nn.Module):
@@ -103,15 +103,16 @@ class GlobalBlock(nn.Module):
 
 
 class Embed(nn.Module):
-    """Patches of ``PATCH`` px as tokens: (B, n_in, H, W) → (B, H/PATCH, W/PATCH, C)."""
+    """Patches of P x P px as tokens: (B, n_in, H, W) → (B, H/P, W/P, C)."""
 
-    def __init__(self, n_in: int, width: int) -> None:
+    def __init__(self, n_in: int, patch: int, width: int) -> None:
         super().__init__()
-        self.linear = nn.Linear(n_in * PATCH * PATCH, width)
+        self.patch = patch
+        self.linear = nn.Linear(n_in * patch * patch, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
-        patches = F.pixel_unshuffle(x, PATCH)  # (B, n_in*PATCH*PATCH, H/PATCH, W/PATCH)
+        patches = F.pixel_unshuffle(x, self.patch)  # (B, n_in*P*P, H/P, W/P)
         return self.linear(patches.permute(0, 2, 3, 1))
 
 
@@ -140,7 +141,7 @@ class LocalGlobalEncoder(nn.Sequential):
     """
 
     def __init__(self, n_in: int, shape: Shape, blocks: Blocks = "both", normed: bool = False) -> None:
-        layers: list[nn.Module] = [Embed(n_in, shape.local[0])]
+        layers: list[nn.Module] = [Embed(n_in, shape.patch, shape.local[0])]
         if normed:
             layers.append(nn.LayerNorm(shape.local[0]))
         for stage, (local, wide, depth, reduction) in enumerate(

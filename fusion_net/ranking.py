@@ -57,8 +57,8 @@ def rank_pooled(frames: Tensor, rule: Rule = "harmonic", encoding: Encoding = "f
     """
     weights = WEIGHTS[rule](frames.shape[1])
     alpha = frames.new_tensor(weights / grey_level_scale(weights))  # (T,)
-    about_mean = frames - frames.mean(dim=1, keepdim=True)  # the same sum, without rounding at the level of the face
-    image = torch.einsum("t,btchw->bchw", alpha, about_mean)
+    change = frames - frames[:, :1]  # the same sum, and exactly 0 where a clip is still
+    image = torch.einsum("t,btchw->bchw", alpha, change)
     if encoding == "fixed":
         return image
     low, high = image.amin(dim=(1, 2, 3), keepdim=True), image.amax(dim=(1, 2, 3), keepdim=True)

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from fusion_net.augment import Kind
 from fusion_net.blocks import GridFeatures
-from fusion_net.local_global import PATCH, Blocks, LocalGlobalEncoder, Shape, check_sides
+from fusion_net.local_global import Blocks, LocalGlobalEncoder, Shape, check_sides
 from fusion_net.losses import soft_cross_entropy
 from fusion_net.models.contract import Batch, Model, Output
 from fusion_net.ranking import Encoding, Pooling, Rule, pairwise_rank_loss, pooling_weights, rank_pooled
@@ -34,9 +34,9 @@ Size = Literal["small", "paper"]
 
 SHAPES: Mapping[str, Shape] = MappingProxyType(
     {
-        "small": Shape(local=(16, 32, 64), wide=(16, 32, 64), depths=(1, 1, 1), reductions=(4, 2, 1), ratios=(2, 2)),
+        "small": Shape(local=(32, 64), wide=(32, 64), depths=(1, 1), reductions=(2, 1), ratios=(2, 2), patch=8),
         # the published widths and depths; each stage also gets the global block that the released loop leaves out
-        "paper": Shape((96, 192, 384, 768), (128, 256, 512, 1024), (3, 4, 10, 3), (8, 4, 2, 1), (3, 2)),
+        "paper": Shape((96, 192, 384, 768), (128, 256, 512, 1024), (3, 4, 10, 3), (8, 4, 2, 1), (3, 2), 4),
     }
 )
 
@@ -93,7 +93,7 @@ class FDPSettings:
 
 
 class FDP(Model):
-    """Frame ranking by a local-global transformer; 0.38 M parameters (``small``), 48.7 M (``paper``) for five classes."""
+    """Frame ranking by a local-global transformer; ``small`` has 0.38 M parameters, ``paper`` 48.7 M (five classes)."""
 
     INPUTS: ClassVar[Mapping[str, Kind]] = MappingProxyType({"frames": "frames"})
     Settings = FDPSettings
@@ -107,7 +107,7 @@ class FDP(Model):
         width = shape.wide[-1]
         self.encoder = LocalGlobalEncoder(1, shape, s.blocks, normed=not s.centred)
         scored = s.pooling != "uniform" or s.rank > 0
-        self.scorer = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 1)) if scored else None
+        self.scorer = Scorer(width) if scored else None
         self.head = GridFeatures(width, s.grid, s.features, s.dropout)
         self.dropout = nn.Dropout(s.dropout)
         self.classifier = nn.Linear(s.features, len(classes))
@@ -124,7 +124,7 @@ class FDP(Model):
         extras: dict[str, Tensor] = {}
         if self.scorer is not None:
             # one scalar per frame, from that frame alone: (B, T, h, w, C) -> (B, T, C) -> (B, T)
-            extras["score"] = self.scorer(maps.mean(dim=(2, 3))).squeeze(2).float()
+            extras["score"] = self.scorer(maps.mean(dim=(2, 3))).float()
         weights = pooling_weights(extras.get("score", frames.new_zeros(frames.shape[:2])), self.settings.pooling)
         extras["pooling"] = weights
         dynamic = torch.einsum("bt,bthwc->bchw", weights, maps.float())
@@ -147,6 +147,18 @@ class FDP(Model):
         return parts
 
 
+class Scorer(nn.Module):
+    """A scalar per frame: (B, T, C) → (B, T). Without a last bias: only differences of scores have an effect."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 1, bias=False))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        return self.net(x).squeeze(2)
+
+
 class Decoder(nn.Module):
     """The encoder's stages backwards, light: (B, C, h, w) → (B, 1, H, W).
 
@@ -159,10 +171,11 @@ class Decoder(nn.Module):
         super().__init__()
         widths = shape.wide[::-1]
         self.stages = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(widths))
-        self.pixels = nn.Conv2d(widths[-1], PATCH * PATCH, 3, padding=1)
+        self.patch = shape.patch
+        self.pixels = nn.Conv2d(widths[-1], shape.patch**2, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
         for stage in self.stages:
             x = F.interpolate(F.relu(stage(x)), scale_factor=2.0, mode="nearest")  # (B, Ca, h, w) -> (B, Cb, 2h, 2w)
-        return F.pixel_shuffle(self.pixels(x), PATCH)  # (B, PATCH², H/PATCH, W/PATCH) -> (B, 1, H, W)
+        return F.pixel_shuffle(self.pixels(x), self.patch)  # (B, P², H/P, W/P) -> (B, 1, H, W)
