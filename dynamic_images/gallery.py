@@ -1,35 +1,49 @@
-"""The page of a data set: every clip's dynamic images side by side, every rejected clip with its reason."""
+"""The page of a data set: every clip's dynamic images side by side, its frames to scrub through, and why others failed.
+
+    cache/<dataset>/
+      index.html, index.data.js        the page, and what it knows of each clip; opened as a file, it needs no server
+      sheets/<subject>/<clip>.png      contact sheets
+      frames/<subject>/<clip>/0.jpg    film strips
+
+The page's pictures are those of the clip folders, by relative links: the folder can be moved as a whole. Thumbnails
+are loaded when they are scrolled to, sheets and film strips when a clip is opened.
+"""
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable, Iterable, Mapping
-from importlib.resources import files
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from jinja2 import Environment, StrictUndefined
+import numpy as np
 
+from dynamic_images import film_strip
 from dynamic_images.build import STAGE
-from dynamic_images.contact_sheet import contact_sheet, is_fresh, number, quality_numbers, sheet_key, words
+from dynamic_images.contact_sheet import FACTS, contact_sheet, is_fresh, number, sheet_key, words
 from dynamic_images.encoding import VIEW_RANGE
-from preprocessing.cache import clip_folder, read_manifest, write_text
+from dynamic_images.pages import page_environment
+from preprocessing.cache import ClipFolder, clip_folder, read_manifest, write_text
 from preprocessing.workers import unordered
 
 PAGE = "index.html"
+NO_LABEL = "no label"
+
+Row = Mapping[str, Any]
 
 
 def write_gallery(
     cache: Path, out: Path | None = None, jobs: int = 1, progress: Callable[[int, int], None] | None = None
 ) -> Path:
-    """Draw the contact sheets that are missing or stale and write the HTML index.
+    """Draw the contact sheets and film strips that are missing or stale and write the page.
 
     Args:
-        cache: ``cache/<dataset>``, with its manifest; sheets go to ``sheets/`` below it.
+        cache: ``cache/<dataset>``, with its manifest; sheets go to ``sheets/`` and strips to ``frames/`` below it.
         out: the page, by default ``index.html`` in ``cache``. It refers to pictures by relative links.
-        jobs: processes that draw sheets.
-        progress: called with (sheets done, sheets to draw) after each one.
+        jobs: processes that draw.
+        progress: called with (clips done, clips to draw) after each one.
 
     Returns:
         The page's path.
@@ -38,75 +52,117 @@ def write_gallery(
         ToolkitError: no manifest, or a clip that counts as ok has no dynamic images.
     """
     rows = [{str(name): value for name, value in row.items()} for row in read_manifest(cache).to_dict("records")]
+    todo = [task for row in rows if row["status"] == "ok" and (task := _task(cache, row))]
+    for done, _ in enumerate(unordered(_draw, todo, jobs), start=1):
+        if progress is not None:
+            progress(done, len(todo))
+    return write_page(cache, rows, out or cache / PAGE)
+
+
+def write_page(cache: Path, rows: Sequence[Row], page: Path) -> Path:
+    """Write the page over pictures that are there already, and ``<page>.data.js`` beside it."""
+    data = page.with_suffix(".data.js")
     good = [row for row in rows if row["status"] == "ok"]
-    _draw(cache, good, jobs, progress)
-    page = out or cache / PAGE
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(files("dynamic_images").joinpath("templates/gallery.html").read_text("utf-8"))
-    write_text(
-        page,
-        template.render(
+    columns = [name for name in (rows[0] if rows else ()) if name not in FACTS]
+    columns = [name for name in columns if any(number(row.get(name)) is not None for row in good)]
+    content = {
+        "base": _link(cache, page.parent),
+        "columns": columns,
+        "strip": {"columns": film_strip.COLUMNS, "frames": film_strip.FRAMES},
+        "clips": [_clip(cache, row, columns) for row in rows],
+    }
+    write_text(data, f"window.GALLERY = {json.dumps(content, separators=(',', ':'), allow_nan=False)};\n")
+    text = (
+        page_environment()
+        .get_template("gallery.html")
+        .render(
             dataset=cache.name,
-            cards=[_card(cache, row, page.parent) for row in good],
-            rejected=[_rejected(row) for row in rows if row["status"] != "ok"],
-            emotions=_counts(words(row.get("emotion")) or "no label" for row in good),
-            subjects=len({row["subject"] for row in good}),
+            data=quote(data.name),
+            clips=len(good),
+            rejected=len(rows) - len(good),
+            codes=_counts(words(row.get("code")) or "unknown" for row in rows if row["status"] != "ok"),
+            subjects=_counts(row["subject"] for row in rows),
+            emotions=_counts(words(row.get("emotion")) or NO_LABEL for row in rows),
+            columns=content["columns"],
             settings=_settings(cache, good),
             view_range=VIEW_RANGE,
-        ),
+        )
     )
+    write_text(page, text)
     return page
 
 
 def sheet_path(cache: Path, clip_id: str) -> Path:
     """Where a clip's contact sheet is."""
-    return cache / "sheets" / f"{clip_id.split('/', 1)[1]}.png"
+    return cache / "sheets" / f"{_tail(clip_id)}.png"
 
 
-def _draw(cache: Path, rows: list[dict[str, Any]], jobs: int, progress: Callable[[int, int], None] | None) -> None:
-    todo = []
-    for row in rows:
-        folder, path = clip_folder(cache, row["clip_id"]), sheet_path(cache, row["clip_id"])
-        if not is_fresh(path, sheet_key(folder, row)):
-            todo.append((folder, row, path))
-    for done, _ in enumerate(unordered(contact_sheet, todo, jobs), start=1):
-        if progress is not None:
-            progress(done, len(todo))
+def frames_path(cache: Path, clip_id: str) -> Path:
+    """Folder of a clip's film strips."""
+    return cache / "frames" / _tail(clip_id)
 
 
-def _card(cache: Path, row: Mapping[str, Any], base: Path) -> dict[str, Any]:
+def _tail(clip_id: str) -> str:
+    return clip_id.split("/", 1)[1]
+
+
+def _task(cache: Path, row: Row) -> tuple[ClipFolder, Row, Path | None, Path | None] | None:
+    """What `_draw` has to do for a clip; None where both pictures are fresh."""
     folder = clip_folder(cache, row["clip_id"])
-    return {
-        "clip_id": row["clip_id"],
-        "emotion": words(row.get("emotion")) or "no label",
+    sheet, strips = sheet_path(cache, row["clip_id"]), frames_path(cache, row["clip_id"])
+    sheet_done = is_fresh(sheet, sheet_key(folder, row))
+    strips_done = film_strip.are_fresh(strips, int(row["n_frames"]), film_strip.film_strip_key(folder))
+    if sheet_done and strips_done:
+        return None
+    return folder, row, None if sheet_done else sheet, None if strips_done else strips
+
+
+def _draw(folder: ClipFolder, row: Row, sheet: Path | None, strips: Path | None) -> None:
+    if sheet is not None:
+        contact_sheet(folder, row, sheet)
+    if strips is not None:
+        film_strip.write_film_strips(folder, strips)
+
+
+def _clip(cache: Path, row: Row, columns: Sequence[str]) -> dict[str, Any]:
+    """What the page knows of a clip; numbers have the precision that is shown."""
+    about = {
+        "id": row["clip_id"],
+        "subject": row["subject"],
+        "emotion": words(row.get("emotion")) or NO_LABEL,
         "status": row["status"],
-        "apex_source": words(row.get("apex_source")),
-        "frames": number(row.get("n_frames")),
+    }
+    if row["status"] != "ok":
+        return about | {"code": words(row.get("code")), "reason": words(row.get("reason"))}
+    intensity = clip_folder(cache, row["clip_id"]).load("intensity.npy")
+    return about | {
+        "frames": len(intensity),
         "fps": number(row.get("fps")),
-        "sheet": _link(sheet_path(cache, row["clip_id"]), base),
-        "trdi": _link(folder / "temporal_ranked.png", base),
-        "midi": _link(folder / "motion_intensity.png", base),
-        "numbers": quality_numbers(row),
+        "units": words(row.get("action_units")),
+        "apex": int(row["apex"]) - int(row["onset"]),
+        "apex_source": words(row.get("apex_source")),
+        "numbers": [_short(number(row.get(name))) for name in columns],
+        "curve": [_short(float(value)) for value in np.nan_to_num(intensity)],
     }
 
 
-def _rejected(row: Mapping[str, Any]) -> dict[str, str]:
-    return {name: words(row.get(name)) for name in ("clip_id", "emotion", "code", "reason")}
+def _short(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.4g}")
 
 
 def _counts(labels: Iterable[str]) -> dict[str, int]:
     counts: dict[str, int] = {}
     for label in labels:
         counts[label] = counts.get(label, 0) + 1
-    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+    return dict(sorted(counts.items()))
 
 
-def _settings(cache: Path, rows: list[dict[str, Any]]) -> dict[str, Any]:
+def _settings(cache: Path, rows: Sequence[Row]) -> dict[str, Any]:
     """Settings of the images stage, as the first clip recorded them."""
     entry = clip_folder(cache, rows[0]["clip_id"]).entry(STAGE) if rows else None
     return {} if entry is None else entry.settings
 
 
 def _link(path: Path, base: Path) -> str:
-    """Relative link that survives spaces, ``#`` and ``%`` in clip names."""
+    """Relative link that survives spaces, ``#`` and ``%`` in names."""
     return quote(os.path.relpath(path, base).replace(os.sep, "/"))

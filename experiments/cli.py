@@ -129,7 +129,7 @@ def inspect(
     where = workflow.place(name, settings, root, cache)
     if not (where.cache / "manifest.csv").is_file():
         workflow.make_dataset(where, settings, jobs or workflow.cores(), _progress)
-    with _progress("contact sheets") as step:
+    with _progress("contact sheets and film strips") as step:
         page = write_gallery(
             where.cache, jobs=jobs or workflow.cores(), progress=lambda done, total: step(done, total, "")
         )

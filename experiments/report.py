@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import jinja2
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
@@ -25,6 +24,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dynamic_images.encoding import VIEW_RANGE
+from dynamic_images.pages import page_environment
 from experiments.results import METRICS_FILE, PREDICTIONS, RUN, read_histories, read_json, read_predictions
 from preprocessing.cache import clip_folder, read_manifest, write_text
 from preprocessing.errors import ToolkitError
@@ -61,7 +61,7 @@ def write_report(run: Path, cache: Path) -> Path:
     """
     about, metrics = read_json(run / RUN), read_json(run / METRICS_FILE)
     predictions, manifest = read_predictions(run / PREDICTIONS), read_manifest(cache)
-    page = _environment().get_template("report.html")
+    page = page_environment(Path(__file__).parent / "templates").get_template("report.html")
     text = page.render(
         name=run.name,
         dataset=", ".join(sorted({i.split("/", 1)[0] for i in predictions["clip_id"]})),
@@ -83,23 +83,6 @@ def write_report(run: Path, cache: Path) -> Path:
     )
     write_text(run / REPORT, text)
     return run / REPORT
-
-
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters["num"] = _number
-    environment.filters["plain"] = lambda value: json.dumps(value, ensure_ascii=False)
-    return environment
-
-
-def _number(value: float | None, digits: int = 3) -> str:
-    return "n/a" if value is None or pd.isna(value) else f"{value:.{digits}f}".replace("-", "−")
 
 
 def _ordered(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import shutil
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,3 +80,68 @@ def drawn_face() -> Face:
     settings = CorpusSettings(width=320, height=360, noise=0)
     truth, frames = draw_clip(settings, subject=1, clip=0, emotion="happiness")
     return Face(next(frames), truth.landmarks[0])
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A headless Chromium of the system for the whole session; tests that need it are skipped where there is none."""
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        pytest.skip("needs a Chromium on the PATH (Debian: apt-get install chromium)")
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install -e '.[dev]'")
+    quiet = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=found, args=[*quiet, "--no-first-run", "--disable-sync"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def visit(browser: Any) -> Iterator[Callable[..., Any]]:
+    """``visit(path, width=1280, height=900, colors="light")``: the page of a file as a browser shows it.
+
+    When the test ends, no page may have said anything on its console, failed to load a file, or asked for anything
+    that is neither a file nor inline.
+    """
+    pages, complaints = [], []
+
+    def open_page(path: Path, width: int = 1280, height: int = 900, colors: str = "light") -> Any:
+        page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=colors)
+        pages.append(page)
+        page.set_default_timeout(5_000)
+        page.on("console", lambda message: complaints.append(f"console: {message.text}"))
+        page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
+        page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url[:200]} {request.failure}"))
+        page.on(
+            "request",
+            lambda request: (
+                None if request.url.startswith(("file:", "data:")) else complaints.append(f"network: {request.url}")
+            ),
+        )
+        page.goto(path.resolve().as_uri())
+        return page
+
+    yield open_page
+    for page in pages:
+        page.close()
+    assert complaints == []
+
+
+@pytest.fixture(scope="session")
+def sideways() -> Callable[[Any], list[str]]:
+    """``sideways(page)``: elements that stick out of the page to the right, outside of boxes that scroll."""
+
+    def find(page: Any) -> list[str]:
+        found: list[str] = page.evaluate(
+            """() => {
+                const width = document.documentElement.clientWidth;
+                if (document.documentElement.scrollWidth <= width) return [];
+                const out = [...document.body.querySelectorAll("*")].filter(e =>
+                    e.getBoundingClientRect().right > width + 1 && !e.closest(".scroll, pre"));
+                return ["page is " + document.documentElement.scrollWidth + " px wide",
+                    ...out.map(e => e.tagName + "." + e.className)];
+            }"""
+        )
+        return found
+
+    return find

@@ -83,17 +83,17 @@ def clip_folder(tmp_path: Path, clip: KnownClip) -> ClipFolder:
     return write_clip(tmp_path / "cache" / "clips" / "sub01" / "a", clip)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_clip() -> Callable[..., KnownClip]:
     return known_clip
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def store_clip() -> Callable[[Path, KnownClip], ClipFolder]:
     return write_clip
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def manifest_row() -> dict[str, Any]:
     return {
         "clip_id": "known/sub01/a",

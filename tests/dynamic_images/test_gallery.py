@@ -1,15 +1,15 @@
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import pytest
 
 from dynamic_images.build import ImageSettings, build_images
-from dynamic_images.gallery import sheet_path, write_gallery
+from dynamic_images.gallery import frames_path, sheet_path, write_gallery
 from preprocessing.cache import ClipFolder, clip_folder, write_manifest
 from preprocessing.errors import ToolkitError
 
@@ -36,59 +36,88 @@ def dataset(tmp_path: Path, clip: Any, store_clip: Callable[..., ClipFolder], ma
     return root
 
 
-def links(page: Path) -> list[Path]:
-    found = re.findall(r'(?:href|src)="([^"#]+)"', page.read_text("utf-8"))
-    return [page.parent / unquote(link) for link in found]
+def known(page: Path) -> dict[str, Any]:
+    """What the page knows of its clips."""
+    text = page.with_suffix(".data.js").read_text("utf-8")
+    content: dict[str, Any] = json.loads(text.removeprefix("window.GALLERY = ").rstrip(";\n"))
+    return content
 
 
-def test_the_page_shows_every_clip_and_links_what_exists(dataset: Path) -> None:
+def pictures(page: Path) -> list[Path]:
+    """What the script will ask for."""
+    content = known(page)
+    base = page.parent / content["base"]
+    tails = [c["id"].split("/", 1)[1] for c in content["clips"] if c["status"] == "ok"]
+    names = ("clips/{}/temporal_ranked.png", "clips/{}/motion_intensity.png", "sheets/{}.png", "frames/{}/0.jpg")
+    return [base / name.format(tail) for tail in tails for name in names]
+
+
+def test_the_page_knows_every_clip_and_its_pictures_exist(dataset: Path) -> None:
     page = write_gallery(dataset)
     assert page == dataset / "index.html"
-    assert len(links(page)) == 2 * 4  # per clip: its sheet twice, two thumbnails
-    assert all(target.is_file() for target in links(page))
+    assert len(pictures(page)) == 2 * 4
+    assert all(target.is_file() for target in pictures(page))
+    first = known(page)["clips"][0]
+    assert (first["frames"], first["apex"], first["apex_source"]) == (12, 5, "annotated")
+    assert len(first["curve"]) == 12 and max(first["curve"]) > 0.5
+    assert dict(zip(known(page)["columns"], first["numbers"], strict=True))["residual_px"] == 0.031
     text = page.read_text("utf-8")
-    assert "data:" not in text
     assert str(dataset) not in text  # works wherever the folder is moved
-    assert "happiness 2" in text
+    assert "happiness (2)" in text and "2 usable clips" in text
 
 
-def test_rejected_rows_are_listed_with_their_reason_and_have_no_sheet(dataset: Path) -> None:
-    text = write_gallery(dataset).read_text("utf-8")
-    assert "1 rejected" in text
-    for part in ("known/sub02/b", "no_face", "no face in 8 frames &amp; nothing else"):
-        assert part in text
+def test_nothing_is_inlined_but_the_look(dataset: Path) -> None:
+    page = write_gallery(dataset)
+    text = page.read_text("utf-8")
+    assert "data:image" not in text and "base64" not in text
+    assert re.findall(r'(?:src|href)="([^"]*)"', text) == ["data:,", "index.data.js"]
+    assert "sub01/a" not in text, "clips are known in one place"
+    assert len(text) < 60_000
+
+
+def test_rejected_rows_are_listed_with_their_reason_and_have_no_pictures(dataset: Path) -> None:
+    page = write_gallery(dataset)
+    assert "1 rejected: 1 × <b>no_face</b>" in page.read_text("utf-8")
+    last = known(page)["clips"][-1]
+    assert (last["id"], last["code"], last["reason"]) == (
+        "known/sub02/b",
+        "no_face",
+        "no face in 8 frames & nothing else",
+    )
     assert not sheet_path(dataset, "known/sub02/b").exists()
+    assert not frames_path(dataset, "known/sub02/b").exists()
 
 
 def test_text_from_the_data_set_is_escaped(dataset: Path) -> None:
     text = write_gallery(dataset).read_text("utf-8")
-    assert "<script" not in text
+    assert "<script>alert" not in text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
 
 
-def test_fresh_sheets_are_not_drawn_again(dataset: Path) -> None:
+def test_fresh_pictures_are_not_drawn_again(dataset: Path) -> None:
     told: list[tuple[int, int]] = []
     write_gallery(dataset, progress=lambda done, total: told.append((done, total)))
     assert told == [(1, 2), (2, 2)]
-    before = sheet_path(dataset, "known/sub01/a").stat().st_mtime_ns
+    drawn = [sheet_path(dataset, "known/sub01/a"), frames_path(dataset, "known/sub01/a") / "0.jpg"]
+    before = [path.stat().st_mtime_ns for path in drawn]
     write_gallery(dataset, progress=lambda done, total: told.append((done, total)))
     assert len(told) == 2
     build_images(clip_folder(dataset, "known/sub01/a"), ImageSettings(order="descending"), "upstream", apex=5)
     write_gallery(dataset, progress=lambda done, total: told.append((done, total)))
     assert told[2:] == [(1, 1)]
-    assert sheet_path(dataset, "known/sub01/a").stat().st_mtime_ns > before
+    assert all(path.stat().st_mtime_ns > old for path, old in zip(drawn, before, strict=True))
 
 
 def test_a_page_elsewhere_still_finds_its_pictures(dataset: Path, tmp_path: Path) -> None:
     page = write_gallery(dataset, tmp_path / "pages" / "known.html")
-    assert all(target.is_file() for target in links(page))
+    assert all(target.is_file() for target in pictures(page))
 
 
 def test_a_data_set_of_rejected_clips_has_a_page(tmp_path: Path) -> None:
     write_manifest(tmp_path / "known", [REJECTED])
-    text = write_gallery(tmp_path / "known").read_text("utf-8")
-    assert "No clip has dynamic images" in text
-    assert "no_face" in text
+    page = write_gallery(tmp_path / "known")
+    assert "No clip has dynamic images" in page.read_text("utf-8")
+    assert known(page)["clips"][0]["code"] == "no_face"
 
 
 def test_no_manifest_is_one_sentence(tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def test_pictures_and_figures_are_described(finished: Path, toy_cache: Path) -> 
 def test_ink_follows_the_screen(finished: Path, toy_cache: Path) -> None:
     html = write_report(finished, toy_cache).read_text(encoding="utf-8")
     assert report.INK not in html and "currentColor" in html
-    assert "prefers-color-scheme: dark" in html
+    assert "color-scheme: light dark" in html
 
 
 def test_the_report_reads_and_writes_nothing_else(finished: Path, toy_cache: Path) -> None:
