@@ -176,6 +176,23 @@ def report(run: RunFolder, cache: Cache = None) -> None:
 
 @app.command()
 @_guarded
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders, two or more; differences are later minus earlier.")],
+    page: Annotated[
+        Path | None, typer.Option("--out", help="The page to write; default runs/compare/NAME_NAME.html.")
+    ] = None,
+    cost: Annotated[bool, typer.Option(help="Measure what the networks cost on this machine.")] = True,
+) -> None:
+    """Runs side by side on the same clips: scores, paired differences, classes, subjects, cost; one page."""
+    from experiments.compare import markdown
+
+    found, numbers = workflow.comparison(runs, page, cost, _progress)
+    out.print(markdown(numbers), markup=False)
+    out.print(f"{found}")
+
+
+@app.command()
+@_guarded
 def ablate(
     name: DatasetName = workflow.SYNTHETIC,
     model: Annotated[str, typer.Option(help="The network.")] = "afn",

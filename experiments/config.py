@@ -118,6 +118,15 @@ def load_config(
     return Config({name: _build(kind, tree.get(name, {}), name) for name, kind in sections.items()})
 
 
+def section(kind: type[Any], values: Any, name: str) -> Any:
+    """A settings dataclass from plain values, as a file holds them; what is left out has its default.
+
+    Raises:
+        UsageError: as `load_config`.
+    """
+    return _build(kind, values, name)
+
+
 def _read(source: str) -> dict[str, Any]:
     shipped = {path.name.removesuffix(".toml"): path for path in files("experiments").joinpath("configs").iterdir()}
     try:

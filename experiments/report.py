@@ -1,30 +1,24 @@
 """A run folder as one self-contained HTML page. It reads, and never predicts or scores.
 
-Figures are inline SVG whose ink is the page's text colour, so that they follow a light or a dark screen; pictures of
-clips are inline PNG. Nothing is fetched from anywhere.
+Figures are inline SVG, pictures of clips inline PNG (`experiments.figures`). Nothing is fetched from anywhere.
 """
 
 from __future__ import annotations
 
-import base64
-import io
 import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from dynamic_images.encoding import VIEW_RANGE
 from dynamic_images.pages import page_environment
+from experiments.figures import ACCENT, QUIET, data_url, figure
+from experiments.ranking_report import ranking
 from experiments.results import METRICS_FILE, PREDICTIONS, RUN, read_histories, read_json, read_predictions
 from preprocessing.cache import clip_folder, read_manifest, write_text
 from preprocessing.errors import ToolkitError
@@ -32,6 +26,7 @@ from preprocessing.errors import ToolkitError
 REPORT, TRUTH, CONFIG = "report.html", "truth.json", "config.toml"
 SYSTEMS = {
     "afn": "AFN",
+    "fdp": "FDP",
     "linear_svm": "Linear SVM on flow",
     "oracle": "Oracle: SVM on true AUs",
     "majority": "Majority floor",
@@ -42,7 +37,6 @@ IMAGE_SIDE = 160
 CLIPS_PER_GROUP = 4
 STILL_GATE = 0.02
 """Standard deviation of a gate weight over clips below which the gate is called a bias."""
-INK, ACCENT, QUIET = "#123456", "#3987cf", "#8a8f98"
 
 
 def write_report(run: Path, cache: Path) -> Path:
@@ -76,6 +70,7 @@ def write_report(run: Path, cache: Path) -> Path:
         counts=_counts(predictions, about["classes"]),
         data=_data(predictions, manifest),
         gate=_gate(predictions, about["classes"]),
+        ranking=ranking(run, about, predictions, manifest),
         truth=_truth(run, metrics),
         groups=_clip_groups(predictions, manifest, cache),
         view_range=VIEW_RANGE,
@@ -210,12 +205,12 @@ def _picture(path: Path) -> str | None:
     if image.shape[1] > IMAGE_SIDE:
         side = (IMAGE_SIDE, round(image.shape[0] * IMAGE_SIDE / image.shape[1]))
         image = cv2.resize(image, side, interpolation=cv2.INTER_AREA)
-    return "data:image/png;base64," + base64.b64encode(cv2.imencode(".png", image)[1].tobytes()).decode()
+    return data_url(image)
 
 
 def _forest(rows: Sequence[Mapping[str, Any]]) -> Markup:
     """Each system's UF1 with its interval."""
-    with _figure("UF1 of each system with its interval over subjects", height=0.55 + 0.36 * len(rows)) as (ax, out):
+    with figure("UF1 of each system with its interval over subjects", height=0.55 + 0.36 * len(rows)) as (ax, out):
         for y, row in enumerate(rows):
             uf1, color = row["uf1"], ACCENT if y == 0 else QUIET
             if uf1["value"] is not None:
@@ -235,7 +230,7 @@ def _curves(histories: Mapping[str, pd.DataFrame]) -> dict[str, Markup]:
         curves = [h for h in histories.values() if column in h]
         if not curves:
             continue
-        with _figure(f"Learning curves of {len(curves)} folds: {label} by epoch") as (ax, out):
+        with figure(f"Learning curves of {len(curves)} folds: {label} by epoch") as (ax, out):
             for curve in curves:
                 ax.plot(curve["epoch"], curve[column], color=QUIET, linewidth=0.6, alpha=0.6)
             median = pd.concat(curves).groupby("epoch")[column].median()
@@ -249,7 +244,7 @@ def _curves(histories: Mapping[str, pd.DataFrame]) -> dict[str, Markup]:
 def _gate_histogram(gates: pd.DataFrame, y_true: pd.Series, classes: Sequence[str]) -> Markup:
     """Weight of the last stream: a histogram of each class, scaled to its own peak, the mean marked."""
     stream = gates.columns[-1]
-    with _figure(f"Gate weight of {stream} for every clip, by class", height=0.9 + 0.4 * len(classes)) as (ax, out):
+    with figure(f"Gate weight of {stream} for every clip, by class", height=0.9 + 0.4 * len(classes)) as (ax, out):
         bins = np.linspace(0, 1, 41)
         for y, name in enumerate(classes):
             values = gates[stream][y_true == name].to_numpy()
@@ -262,28 +257,3 @@ def _gate_histogram(gates: pd.DataFrame, y_true: pd.Series, classes: Sequence[st
         )
         ax.set_xlabel(f"gate weight of {stream.replace('_', ' ')} (0 to 1)")
     return out[0]
-
-
-@contextmanager
-def _figure(title: str, width: float = 4.6, height: float = 2.7) -> Iterator[tuple[Axes, list[Markup]]]:
-    """Axes to draw on; after the block, the list holds the figure as inline SVG described by ``title``."""
-    style: dict[Any, Any] = {
-        "svg.fonttype": "none",
-        "svg.hashsalt": title,  # ids differ between the figures of a page and not between two runs
-        "font.size": 9,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
-    }
-    done: list[Markup] = []
-    with mpl.rc_context(style):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        yield figure.subplots(), done
-        buffer = io.StringIO()
-        no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        figure.savefig(buffer, format="svg", transparent=True, metadata=no_metadata)
-    svg = buffer.getvalue()
-    svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
-    svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # matplotlib calls the parts of every figure alike
-    described = f'<svg role="img" aria-label="{Markup.escape(title)}"'
-    done.append(Markup(svg.replace("<svg", described, 1)))

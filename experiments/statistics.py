@@ -131,6 +131,29 @@ def paired_difference(
     return Interval(value, low, high, level, a.shape[1], resamples, incomplete)
 
 
+def mean_interval(values: pd.Series, subjects: pd.Series, resamples: int = RESAMPLES, level: float = LEVEL) -> Interval:
+    """Mean of a number per clip (and seed) with its BCa interval over resampled subjects.
+
+    Args:
+        values: one per row, none missing.
+        subjects: the subject of each row, the same index.
+
+    Raises:
+        ValueError: no values, or one that is not finite.
+    """
+    if not len(values) or not np.isfinite(values).all():
+        raise ValueError(f"the mean of {len(values)} values, of which some may not be finite, is undefined")
+    groups = values.groupby(subjects)
+    sums, counts = groups.sum().to_numpy(np.float64), groups.size().to_numpy(np.float64)
+    value = float(sums.sum() / counts.sum())
+    weights, without_one = _weights(len(sums), resamples, seed=0), 1 - np.eye(len(sums))
+    if len(sums) < 2:
+        return Interval(value, float("nan"), float("nan"), level, len(sums), resamples, 0.0)
+    left_out = (without_one @ sums) / (without_one @ counts)
+    low, high = bca(value, (weights @ sums) / (weights @ counts), left_out, level)
+    return Interval(value, low, high, level, len(sums), resamples, 0.0)
+
+
 def bca(
     value: float, resampled: NDArray[np.float64], left_out: NDArray[np.float64], level: float = LEVEL
 ) -> tuple[float, float]:

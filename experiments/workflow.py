@@ -160,6 +160,22 @@ def ablation(where: Place, config: Config, model: str, folder: Path, jobs: int, 
     return markdown(table)
 
 
+def comparison(folders: list[Path], page: Path | None, cost: bool, progress: Progress) -> tuple[Path, dict[str, Any]]:
+    """Compare finished runs; returns the page and its numbers."""
+    from experiments.compare import read_runs, write_comparison
+    from experiments.cost import measure
+
+    runs = read_runs(folders)
+    if cost:
+        with progress("measuring cost") as step:
+            for i, run in enumerate(runs):
+                runs[i] = dataclasses.replace(run, cost=measure(run.about))
+                step(i + 1, len(runs), run.name)
+    names = "_".join(Path(run.name).name for run in runs)
+    path = page or Path("runs") / "compare" / f"{names}.html"
+    return path, write_comparison(runs, path)
+
+
 def load_tensors(where: Place, config: Config, model: str) -> ClipTensors:
     """The labelled clips of a cache as a model eats them; clips that the label scheme leaves out are not among them."""
     from fusion_net.data import load_clips
