@@ -24,7 +24,7 @@ from preprocessing.cache import FrameWriter, read_manifest
 from preprocessing.synthetic.corpus import draw_clip
 from preprocessing.synthetic.settings import CorpusSettings
 
-COMMANDS = ("synth", "dataset", "inspect", "train", "report", "ablate", "bench")
+COMMANDS = ("synth", "dataset", "inspect", "train", "report", "compare", "ablate", "bench")
 TINY = ("--set", "faces.size=64", "--jobs", "1")
 FRAMES = 12
 
