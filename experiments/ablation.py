@@ -31,7 +31,8 @@ VARIANTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "local only": {"blocks": "local"},
         "global only": {"blocks": "global"},
         "rank pooling": {"pooling": "rank"},
-        "frames as recorded": {"centred": False},
+        "about the mean frame": {"reference": "mean"},
+        "frames as recorded": {"reference": "none"},
     },
 }
 """Model → name of the variant → settings that differ. The first is the one that the others are compared with."""

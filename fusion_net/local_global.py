@@ -61,7 +61,7 @@ class LocalBlock(nn.Module):
 
     def __init__(self, width: int, ratio: int) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(width)
+        self.norm = _norm(width)
         self.grouped = nn.Conv2d(width, width, 3, padding=1, groups=width // GROUP)
         self.pointwise = nn.Linear(width, width)
         self.mlp = _mlp(width, ratio)
@@ -83,7 +83,7 @@ class GlobalBlock(nn.Module):
     def __init__(self, width: int, reduction: int, ratio: int) -> None:
         super().__init__()
         self.heads, self.reduction = width // GROUP, reduction
-        self.norm = nn.LayerNorm(width)
+        self.norm = _norm(width)
         self.query = nn.Linear(width, width)
         self.key_value = nn.Linear(width, 2 * width)
         self.project = nn.Linear(width, width)
@@ -128,8 +128,8 @@ class Halve(nn.Module):
         return self.linear(_average(x, 2))
 
 
-class LocalGlobalEncoder(nn.Sequential):
-    """Frames (B, n_in, H, W) → maps (B, H/stride, W/stride, C); H and W are multiples of ``shape.stride``.
+class LocalGlobalEncoder(nn.Module):
+    """Frames (B, n_in, H, W) → the map of each stage (B, H/P/2^i, W/P/2^i, C_i); H and W are multiples of the stride.
 
     A stage is its local blocks and then one global block, or for ablation as many blocks of one kind.
 
@@ -141,19 +141,29 @@ class LocalGlobalEncoder(nn.Sequential):
     """
 
     def __init__(self, n_in: int, shape: Shape, blocks: Blocks = "both", normed: bool = False) -> None:
-        layers: list[nn.Module] = [Embed(n_in, shape.patch, shape.local[0])]
-        if normed:
-            layers.append(nn.LayerNorm(shape.local[0]))
+        super().__init__()
+        self.stages = nn.ModuleList()
         for stage, (local, wide, depth, reduction) in enumerate(
             zip(shape.local, shape.wide, shape.depths, shape.reductions, strict=True)
         ):
-            if stage:
-                layers.append(Halve(shape.wide[stage - 1], local))
+            layers: list[nn.Module] = [
+                Halve(shape.wide[stage - 1], local) if stage else Embed(n_in, shape.patch, local)
+            ]
+            if normed and not stage:
+                layers.append(nn.LayerNorm(local))
             layers += [_block(blocks == "global", local, reduction, shape.ratios) for _ in range(depth)]
             if wide != local:
                 layers.append(nn.Linear(local, wide))
             layers.append(_block(blocks != "local", wide, reduction, shape.ratios))
-        super().__init__(*layers, nn.LayerNorm(shape.wide[-1]))
+            self.stages.append(nn.Sequential(*layers))
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """See the class."""
+        maps = []
+        for stage in self.stages:
+            x = stage(x)
+            maps.append(x)
+        return maps
 
 
 def _block(attends: bool, width: int, reduction: int, ratios: tuple[int, int]) -> nn.Module:
@@ -162,9 +172,16 @@ def _block(attends: bool, width: int, reduction: int, ratios: tuple[int, int]) -
 
 def _mlp(width: int, ratio: int) -> nn.Sequential:
     """Norm, pointwise, ReLU, pointwise: (B, H, W, C) → the same."""
-    return nn.Sequential(
-        nn.LayerNorm(width), nn.Linear(width, ratio * width), nn.ReLU(), nn.Linear(ratio * width, width)
-    )
+    return nn.Sequential(_norm(width), nn.Linear(width, ratio * width), nn.ReLU(), nn.Linear(ratio * width, width))
+
+
+def _norm(width: int) -> nn.LayerNorm:
+    """Layer normalisation over channels that leaves weak tokens weak, ours.
+
+    The 1 under the root is about the variance of a token on which something moves (frames have an rms of 1). With the
+    usual 1e-5 the noise of a patch that stands still would come out as strong as an expression.
+    """
+    return nn.LayerNorm(width, eps=1.0)
 
 
 def _average(x: Tensor, side: int) -> Tensor:

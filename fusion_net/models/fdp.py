@@ -31,10 +31,11 @@ from fusion_net.models.contract import Batch, Model, Output
 from fusion_net.ranking import Encoding, Pooling, Rule, pairwise_rank_loss, pooling_weights, rank_pooled
 
 Size = Literal["small", "paper"]
+Reference = Literal["onset", "mean", "none"]
 
 SHAPES: Mapping[str, Shape] = MappingProxyType(
     {
-        "small": Shape(local=(32, 64), wide=(32, 64), depths=(1, 1), reductions=(2, 1), ratios=(2, 2), patch=8),
+        "small": Shape(local=(32, 64), wide=(32, 64), depths=(1, 1), reductions=(2, 1), ratios=(1, 1), patch=8),
         # the published widths and depths; each stage also gets the global block that the released loop leaves out
         "paper": Shape((96, 192, 384, 768), (128, 256, 512, 1024), (3, 4, 10, 3), (8, 4, 2, 1), (3, 2), 4),
     }
@@ -48,9 +49,11 @@ class FDPSettings:
     Attributes:
         size: ``small`` trains on two cores; ``paper`` has the published widths and depths of the encoder.
         frames: T, sampled from onset to offset, both always in.
-        centred: show the encoder each frame minus the clip's mean frame. Ours: a micro-expression changes a few grey
-            levels of a face that fills the whole range, and a few hundred clips do not teach a network to look past
-            the face. False shows the frames as recorded, normalised after the embedding.
+        reference: what the encoder sees of each frame. ``onset``: what changed since the first frame; ``mean``: the
+            difference from the clip's mean frame; ``none``: the frame as recorded, normalised after the embedding.
+            The differences are ours: a micro-expression changes a few grey levels of a face that fills the whole
+            range, and a hundred clips do not teach a network to look past the face. With ``onset`` the first frame
+            is known as such, so that 0.625 of the pairs of 8 frames come out right when nothing else is told apart.
         blocks: ``both``, or every block of the encoder ``local`` or ``global``.
         pooling: weights over time from the scores: ``softmax``; ``rank``, a smooth version of the linear rank pooling
             weights of the order that the scores give; or ``uniform``, which leaves the scores out.
@@ -66,11 +69,11 @@ class FDPSettings:
 
     size: Size = "small"
     frames: int = 8
-    centred: bool = True
+    reference: Reference = "onset"
     blocks: Blocks = "both"
     pooling: Pooling = "softmax"
-    rank: float = 0.1
-    construction: float = 1.0
+    rank: float = 1.0
+    construction: float = 0.2
     weights: Rule = "harmonic"
     encoding: Encoding = "fixed"
     grid: int = 4
@@ -78,7 +81,14 @@ class FDPSettings:
     dropout: float = 0.4
 
     def __post_init__(self) -> None:
-        choices = {"size": Size, "blocks": Blocks, "pooling": Pooling, "weights": Rule, "encoding": Encoding}
+        choices = {
+            "size": Size,
+            "reference": Reference,
+            "blocks": Blocks,
+            "pooling": Pooling,
+            "weights": Rule,
+            "encoding": Encoding,
+        }
         for name, known in choices.items():
             if getattr(self, name) not in get_args(known):
                 raise ValueError(f"fdp: {name} {getattr(self, name)!r} is none of {', '.join(get_args(known))}")
@@ -93,22 +103,22 @@ class FDPSettings:
 
 
 class FDP(Model):
-    """Frame ranking by a local-global transformer; ``small`` has 0.38 M parameters, ``paper`` 48.7 M (five classes)."""
+    """Frame ranking by a local-global transformer; ``small`` has 0.49 M parameters, ``paper`` 52.4 M (five classes)."""
 
     INPUTS: ClassVar[Mapping[str, Kind]] = MappingProxyType({"frames": "frames"})
     Settings = FDPSettings
     DEFAULTS: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
-        {"evaluation": {"input_size": 64}, "fit": {"epochs": 40, "lr": 1e-3}}
+        {"evaluation": {"input_size": 64}, "fit": {"epochs": 20, "batch_size": 8, "lr": 2e-3}}
     )
 
     def __init__(self, settings: FDPSettings, classes: tuple[str, ...]) -> None:
         super().__init__(settings, classes)
         s, shape = settings, SHAPES[settings.size]
         width = shape.wide[-1]
-        self.encoder = LocalGlobalEncoder(1, shape, s.blocks, normed=not s.centred)
+        self.encoder = LocalGlobalEncoder(1, shape, s.blocks, normed=s.reference == "none")
         scored = s.pooling != "uniform" or s.rank > 0
         self.scorer = Scorer(width) if scored else None
-        self.head = GridFeatures(width, s.grid, s.features, s.dropout)
+        self.head = GridFeatures(sum(shape.wide), s.grid, s.features, s.dropout)
         self.dropout = nn.Dropout(s.dropout)
         self.classifier = nn.Linear(s.features, len(classes))
         self.decoder = Decoder(shape) if s.construction else None
@@ -117,20 +127,25 @@ class FDP(Model):
         """Logits (B, K); extras: ``pooling`` (B, T), ``score`` (B, T), ``constructed`` (B, 1, H, W)."""
         frames = batch["frames"]  # (B, T, 1, H, W)
         check_sides(SHAPES[self.settings.size], frames.shape[-2:])
-        if self.settings.centred:
-            frames = frames - frames.mean(dim=1, keepdim=True)
+        if self.settings.reference != "none":
+            onset = self.settings.reference == "onset"
+            frames = frames - (frames[:, :1] if onset else frames.mean(dim=1, keepdim=True))
         count = frames.shape[1]
-        maps = self.encoder(frames.flatten(0, 1)).unflatten(0, (-1, count))  # (B*T, 1, H, W) -> (B, T, h, w, C)
+        encoded = self.encoder(frames.flatten(0, 1))  # (B*T, 1, H, W) -> per stage i (B*T, h_i, w_i, C_i)
+        maps = [x.unflatten(0, (-1, count)).float() for x in encoded]  # (B*T, h, w, C) -> (B, T, h, w, C)
         extras: dict[str, Tensor] = {}
         if self.scorer is not None:
             # one scalar per frame, from that frame alone: (B, T, h, w, C) -> (B, T, C) -> (B, T)
-            extras["score"] = self.scorer(maps.mean(dim=(2, 3))).float()
+            extras["score"] = self.scorer(maps[-1].mean(dim=(2, 3))).float()
         weights = pooling_weights(extras.get("score", frames.new_zeros(frames.shape[:2])), self.settings.pooling)
         extras["pooling"] = weights
-        dynamic = torch.einsum("bt,bthwc->bchw", weights, maps.float())
+        dynamic = [torch.einsum("bt,bthwc->bchw", weights, x) for x in maps]  # the dynamic representation
         if self.decoder is not None:
             extras["constructed"] = self.decoder(dynamic)
-        return Output(self.classifier(self.dropout(self.head(dynamic))), extras)
+        smallest = dynamic[-1].shape[-1]
+        # every stage brought to the last one's size by averaging, side by side: (B, sum of C_i, h, w)
+        together = torch.cat([F.avg_pool2d(x, x.shape[-1] // smallest) for x in dynamic], dim=1)
+        return Output(self.classifier(self.dropout(self.head(together))), extras)
 
     def loss(self, output: Output, batch: Batch) -> dict[str, Tensor]:
         """``class``: cross-entropy; ``rank``: pairs of frames in the wrong order; ``construction``: MSE to the target.
@@ -160,22 +175,25 @@ class Scorer(nn.Module):
 
 
 class Decoder(nn.Module):
-    """The encoder's stages backwards, light: (B, C, h, w) → (B, 1, H, W).
+    """The encoder's stages backwards, light: the pooled map of each stage (B, C_i, h_i, w_i) → (B, 1, H, W).
 
-    It has no way around the pooled representation (no skips): what it draws is what the recognition head is given.
-    Each stage doubles the map, and the last step turns channels into the pixels of a patch (Shi et al., CVPR 2016,
-    arXiv:1609.05158), as the encoder's first turns them into channels.
+    What it is given has gone through the pooling over time, on every stage: it draws with the weights that the
+    recognition head gets. From the last map on, each step doubles the size and adds the next stage's map; the last
+    one turns channels into the pixels of a patch (Shi et al., CVPR 2016, arXiv:1609.05158), as the encoder's first
+    turns them into channels.
     """
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         widths = shape.wide[::-1]
-        self.stages = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(widths))
         self.patch = shape.patch
+        self.steps = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(widths))
         self.pixels = nn.Conv2d(widths[-1], shape.patch**2, 3, padding=1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, dynamic: list[Tensor]) -> Tensor:
         """See the class."""
-        for stage in self.stages:
-            x = F.interpolate(F.relu(stage(x)), scale_factor=2.0, mode="nearest")  # (B, Ca, h, w) -> (B, Cb, 2h, 2w)
+        *wider, x = dynamic
+        for step, beside in zip(self.steps, wider[::-1], strict=True):
+            # (B, Ca, h, w) -> (B, Cb, 2h, 2w)
+            x = beside + F.interpolate(F.relu(step(x)), scale_factor=2.0, mode="nearest")
         return F.pixel_shuffle(self.pixels(x), self.patch)  # (B, P², H/P, W/P) -> (B, 1, H, W)

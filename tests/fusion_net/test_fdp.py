@@ -29,7 +29,8 @@ VARIANTS = (
     {"construction": 0.0},
     {"blocks": "local"},
     {"blocks": "global"},
-    {"centred": False},
+    {"reference": "mean"},
+    {"reference": "none"},
     {"weights": "linear", "encoding": "minmax"},
 )
 
@@ -81,11 +82,13 @@ def test_without_the_rank_loss_recognition_alone_moves_the_scores() -> None:
     assert model.scorer.net[0].weight.grad.abs().sum() > 0  # type: ignore[index, union-attr]
 
 
-@pytest.mark.parametrize("centred", [True, False])
-def test_permuted_frames_have_permuted_scores(centred: bool) -> None:
-    """The time axis is time: nothing else of the network knows of an order."""
-    model, clips = small(centred=centred).eval(), batch(count=7)
-    order = torch.tensor([3, 0, 6, 1, 5, 2, 4])
+@pytest.mark.parametrize(
+    ("reference", "order"),
+    [("none", [3, 0, 6, 1, 5, 2, 4]), ("mean", [3, 0, 6, 1, 5, 2, 4]), ("onset", [0, 3, 6, 1, 5, 2, 4])],
+)
+def test_permuted_frames_have_permuted_scores(reference: str, order: list[int]) -> None:
+    """The time axis is time: nothing in the network knows of an order, but which frame is the onset."""
+    model, clips = small(reference=reference).eval(), batch(count=7)
     first, second = model(clips), model({"frames": clips["frames"][:, order]})
     for name in ("score", "pooling"):
         torch.testing.assert_close(second.extras[name], first.extras[name][:, order], atol=1e-5, rtol=1e-5)
@@ -93,8 +96,9 @@ def test_permuted_frames_have_permuted_scores(centred: bool) -> None:
     assert first.extras["score"].std(dim=1).min() > 1e-4  # equal scores would be permuted too
 
 
-def test_a_frame_changes_its_own_score_alone_and_the_weights_of_all() -> None:
-    model, clips = small(centred=False).eval(), batch(count=6)
+@pytest.mark.parametrize("reference", ["none", "onset"])
+def test_a_frame_changes_its_own_score_alone_and_the_weights_of_all(reference: str) -> None:
+    model, clips = small(reference=reference).eval(), batch(count=6)
     changed = clips["frames"].clone()
     changed[:, 2] += torch.randn(changed[:, 2].shape, generator=torch.Generator().manual_seed(5))
     before, after = (model({"frames": frames}).extras for frames in (clips["frames"], changed))
@@ -103,16 +107,17 @@ def test_a_frame_changes_its_own_score_alone_and_the_weights_of_all() -> None:
     assert ((before["pooling"] - after["pooling"]).abs() > 1e-7).all()
 
 
-def test_centred_frames_forget_how_bright_the_face_is() -> None:
-    model, clips = small().eval(), batch()
+@pytest.mark.parametrize("reference", ["mean", "onset"])
+def test_what_changed_does_not_tell_what_the_face_is_like(reference: str) -> None:
+    model, clips = small(reference=reference).eval(), batch()
     face = 10 * torch.randn(2, 1, 1, 32, 32, generator=torch.Generator().manual_seed(3))
     torch.testing.assert_close(model({"frames": clips["frames"] + face}).logits, model(clips).logits, atol=1e-3, rtol=0)
 
 
 def test_a_still_clip_gets_equal_scores() -> None:
     still = batch()["frames"][:, :1].expand(-1, 4, -1, -1, -1)
-    for centred in (True, False):
-        scores = small(centred=centred).eval()({"frames": still}).extras["score"]
+    for reference in ("onset", "mean", "none"):
+        scores = small(reference=reference).eval()({"frames": still}).extras["score"]
         assert np.ptp(scores.detach().numpy(), axis=1).max() < 1e-4
 
 
@@ -124,7 +129,7 @@ def test_clips_of_a_batch_do_not_see_each_other_and_evaluation_repeats() -> None
     assert torch.equal(together, model(clips).logits)
 
 
-@pytest.mark.parametrize(("size", "parameters"), [("small", 384_581), ("paper", 48_713_077)])
+@pytest.mark.parametrize(("size", "parameters"), [("small", 494_853), ("paper", 52_381_045)])
 def test_sizes_and_parameter_counts(size: str, parameters: int) -> None:
     model = build_model(FDPSettings(size=size), CLASSES, seed=0)
     assert sum(p.numel() for p in model.parameters()) == parameters
@@ -183,7 +188,7 @@ def held_out(growing: ClipTensors) -> tuple[Model, Scaler, ClipTensors, ClipTens
     """A network trained on four people, and the clips of the fifth."""
     train, test = subset(growing, range(32)), subset(growing, range(32, 40))
     scaler = Scaler.fit(train)
-    model = build_model(FDPSettings(rank=1.0), growing.classes, 0).eval()
+    model = build_model(FDPSettings(), growing.classes, 0).eval()
     fit(model, scaler(train), settings=dataclasses.replace(CPU, epochs=30), seed=0)
     return model, scaler, train, test
 
