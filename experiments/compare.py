@@ -55,7 +55,9 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
     """
     places = [folder.resolve() for folder in folders]
     if len(places) < 2 or len(set(places)) < len(places):
-        raise UsageError(f"{len(set(places))} different run(s) given: name at least two, each once")
+        raise UsageError(
+            f"{len(places)} run(s) given, {len(places) - len(set(places))} named twice: name at least two, each once"
+        )
     short = len({folder.name for folder in places}) == len(places)
     runs = []
     for folder, place in zip(folders, places, strict=True):

@@ -46,6 +46,7 @@ def ranking(run: Path, about: Mapping[str, Any], predictions: pd.DataFrame, mani
     seed = int(predictions["seed"].min())
     return {
         "frames": len(frames),
+        "onset_known": 0.5 + 1 / len(frames) if frames and about["settings"].get("reference") == "onset" else None,
         "accuracy": _accuracies(predictions, facts, len(frames)) if scored else [],
         "figures": [_mean_curves(predictions, facts, len(frames))] if scored else [],
         "quality": quality_rows(predictions) if "psnr" in predictions else [],

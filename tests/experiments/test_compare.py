@@ -99,7 +99,7 @@ def test_other_classes_are_refused(finished: Path, tmp_path: Path) -> None:
 def test_too_few_runs_and_no_runs(finished: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="at least two"):
         read_runs([finished])
-    with pytest.raises(UsageError, match="each once"):
+    with pytest.raises(UsageError, match="1 named twice"):
         read_runs([finished, finished])
     with pytest.raises(ToolkitError, match=r"run\.json does not exist"):
         read_runs([finished, tmp_path / "nothing"])

@@ -8,7 +8,15 @@ import pytest
 from scipy import stats
 
 from experiments import metrics
-from experiments.statistics import bca, bootstrap, check_same_clips, mcnemar, paired_difference, subject_confusions
+from experiments.statistics import (
+    bca,
+    bootstrap,
+    check_same_clips,
+    mcnemar,
+    mean_interval,
+    paired_difference,
+    subject_confusions,
+)
 
 Guesses = Callable[..., pd.DataFrame]
 K = ("calm", "happy", "other")
@@ -171,3 +179,17 @@ def test_unknown_metrics_and_uneven_seeds_are_refused(guesses: Guesses) -> None:
     with pytest.raises(ValueError, match="toy/s1 has a different number of clips"):
         uneven = guesses(seeds=2)
         bootstrap(uneven.drop(uneven[(uneven["subject"] == "toy/s1") & (uneven["seed"] == 1)].index), K)
+
+
+def test_the_mean_of_clips_has_an_interval_over_subjects() -> None:
+    """Ten clips of a person that are all alike say as much as one."""
+    rng = np.random.default_rng(0)
+    person = rng.normal(size=20)
+    many = pd.Series(np.repeat(person, 10))
+    subjects = pd.Series(np.repeat(np.arange(20), 10))
+    wide, one = mean_interval(many, subjects), mean_interval(pd.Series(person), pd.Series(np.arange(20)))
+    assert (wide.value, wide.low, wide.high) == pytest.approx((one.value, one.low, one.high))
+    assert wide.low < person.mean() < wide.high
+    assert wide.high - wide.low == pytest.approx(2 * 1.96 * person.std() / np.sqrt(20), rel=0.15)
+    with pytest.raises(ValueError, match="undefined"):
+        mean_interval(pd.Series([1.0, np.nan]), pd.Series(["a", "b"]))
