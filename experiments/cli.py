@@ -201,6 +201,9 @@ def ablate(
         str | None,
         typer.Option("--name", help="Name of the run; default DATASET-ablation, of AFN; else with the model."),
     ] = None,
+    folds: Annotated[
+        int | None, typer.Option(min=2, help="So many folds of whole subjects instead of leaving one out: quicker.")
+    ] = None,
     root: Root = None,
     cache: Cache = None,
     config: ConfigFile = None,
@@ -217,7 +220,8 @@ def ablate(
     settings = _settings(all_sections(), config, changes, null, defaults=_defaults(model))
     where = workflow.place(name, settings, root, cache)
     folder = _run_folder(run or (f"{where.name}-ablation" if model == "afn" else f"{where.name}-{model}-ablation"))
-    out.print(workflow.ablation(where, settings, model, folder, jobs or workflow.cores(), _progress), markup=False)
+    table = workflow.ablation(where, settings, model, folder, jobs or workflow.cores(), _progress, folds)
+    out.print(table, markup=False)
 
 
 @app.command()

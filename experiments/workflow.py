@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -134,10 +135,16 @@ def train(where: Place, config: Config, model: str, run: Path, jobs: int, progre
         )
 
 
-def ablation(where: Place, config: Config, model: str, folder: Path, jobs: int, progress: Progress) -> str:
-    """The variants of a model on the same folds and seeds; returns the table as Markdown."""
+def ablation(
+    where: Place, config: Config, model: str, folder: Path, jobs: int, progress: Progress, folds: int | None = None
+) -> str:
+    """The variants of a model on the same folds and seeds; returns the table as Markdown.
+
+    With ``folds`` so many folds of whole subjects, the same for all variants, instead of leaving one subject out.
+    """
     from experiments.ablation import VARIANTS, ablate, markdown
     from experiments.loso import Recipe
+    from experiments.protocols import leave_one_subject_out, subject_k_fold
 
     find_scheme(where.dataset.name, config["evaluation"].scheme)
     if where.root is not None or not (where.cache / MANIFEST).is_file():
@@ -155,6 +162,7 @@ def ablation(where: Place, config: Config, model: str, folder: Path, jobs: int, 
             folder,
             seeds=range(config["evaluation"].seeds),
             jobs=training_jobs(config, jobs),
+            protocol=leave_one_subject_out if folds is None else partial(subject_k_fold, k=folds),
             progress=step,
         )
     return markdown(table)
