@@ -2,6 +2,8 @@
 
 PYTHON  ?= python3
 DATASET ?= synthetic
+# afn or fdp
+MODEL   ?= afn
 # where the data set lies (needed for all but `synthetic`)
 ROOT    ?=
 # further options of the command, e.g. ARGS="--seeds 5"
@@ -17,7 +19,7 @@ ROOT_OPTION := $(if $(ROOT),--root "$(ROOT)")
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 	@echo
-	@echo 'variables: DATASET=$(DATASET) ROOT=$(ROOT) ARGS=$(ARGS)   (see also: .venv/bin/mer --help)'
+	@echo 'variables: DATASET=$(DATASET) MODEL=$(MODEL) ROOT=$(ROOT) ARGS=$(ARGS)   (see also: .venv/bin/mer --help)'
 
 setup: $(READY) ## a virtual environment with everything in it
 
@@ -33,11 +35,11 @@ dataset: $(READY) ## faces, flow and dynamic images of DATASET (below ROOT), res
 check: $(READY) ## what a copy of DATASET below ROOT holds, and what is wrong with it
 	$(BIN)/mer check $(DATASET) "$(ROOT)" $(ARGS)
 
-train: $(READY) ## leave-one-subject-out AFN on DATASET, with its report
-	$(BIN)/mer train $(DATASET) $(ROOT_OPTION) $(ARGS)
+train: $(READY) ## leave-one-subject-out MODEL on DATASET, with its report
+	$(BIN)/mer train $(DATASET) --model $(MODEL) $(ROOT_OPTION) $(ARGS)
 
-final: $(READY) ## that, then a model of everybody to use: runs/DATASET-afn/model
-	$(BIN)/mer train $(DATASET) $(ROOT_OPTION) --final $(ARGS)
+final: $(READY) ## that, then a model of everybody to use: runs/DATASET-MODEL/model
+	$(BIN)/mer train $(DATASET) --model $(MODEL) $(ROOT_OPTION) --final $(ARGS)
 
 inspect: $(READY) ## contact sheets and the page of DATASET
 	$(BIN)/mer inspect $(DATASET) $(ROOT_OPTION) $(ARGS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -142,7 +142,7 @@ def build_images(
         order=settings.order,
         span=settings.span,
     )
-    frames = _in_steady_light(crops, landmarks) if settings.steady_light else crops
+    frames = in_steady_light(crops, landmarks) if settings.steady_light else crops
     images = pool(frames, np.stack([REPRESENTATIONS[name](motion) for name in settings.images]))
     entry = Entry(key, plain(settings))
     with folder.writing(STAGE, entry) as scratch:
@@ -176,12 +176,12 @@ def _inputs(folder: ClipFolder) -> tuple[FrameReader, FrameReader, NDArray[Any]]
     return crops, flows, landmarks
 
 
-def _in_steady_light(crops: FrameReader, landmarks: NDArray[Any]) -> Iterator[NDArray[np.float64]]:
+def in_steady_light(frames: Iterable[NDArray[Any]], landmarks: NDArray[Any]) -> Iterator[NDArray[np.float64]]:
     """Frames (H, W, 3) with one gain each, so that the face is as bright on average as in the first."""
-    size = crops.shape[1:3]
-    face = mi.region_mask("face", landmarks, size, size)
-    first = 0.0
-    for t, frame in enumerate(crops):
+    face, first = np.empty(0, bool), 0.0
+    for t, frame in enumerate(frames):
+        if t == 0:
+            face = mi.region_mask("face", landmarks, frame.shape[:2], frame.shape[:2])
         level = float(frame[face].mean())
         if t == 0:
             first = level

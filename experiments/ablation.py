@@ -18,6 +18,30 @@ from fusion_net.data import ClipTensors
 from preprocessing.cache import write_text
 
 FLOOR = "majority floor"
+VARIANTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    "afn": {
+        **{fusion: {"fusion": fusion} for fusion in ("gated", "concat", "sum", "temporal_only", "intensity_only")},
+        **{f"gate fixed at {gate:g}": {"gate": gate} for gate in (0.0, 0.5, 1.0)},
+    },
+    "fdp": {
+        "full": {},
+        "no rank loss": {"rank": 0.0},
+        "uniform pooling": {"pooling": "uniform"},
+        "no construction": {"construction": 0.0},
+        "local only": {"blocks": "local"},
+        "global only": {"blocks": "global"},
+        "rank pooling": {"pooling": "rank"},
+        "about the mean frame": {"reference": "mean"},
+        "frames as recorded": {"reference": "none"},
+    },
+}
+"""Model → name of the variant → settings that differ. The first is the one that the others are compared with."""
+
+
+def variants(model: str, streams: bool = False) -> dict[str, Mapping[str, Any]]:
+    """`VARIANTS` of a model, one of its own without any; of precomputed images they are called by their streams and not by dynamic images."""
+    names = {"temporal_only": "stream_a_only", "intensity_only": "stream_b_only"} if streams else {}
+    return {names.get(name, name): change for name, change in VARIANTS.get(model, {"full": {}}).items()}
 
 
 def ablate(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -228,8 +228,7 @@ def train(
         raise UsageError("--out and --no-judge are about the model that --final trains: add --final")
     changes = [*(change or []), *([f"evaluation.seeds={seeds}"] if seeds else [])]
     changes += _data(variant, apex, expression, part)
-    settings = _settings(all_sections(), config, changes, null, landmark_model)
-    _check_model(model)
+    settings = _settings(all_sections(), config, changes, null, landmark_model, _defaults(model))
     where = workflow.place(name, settings, root, cache)
     folder = _run_folder(run or f"{where.name}-{model}")
     report = None
@@ -335,10 +334,34 @@ def export(
 
 @app.command()
 @_guarded
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders, two or more; differences are later minus earlier.")],
+    page: Annotated[
+        Path | None, typer.Option("--out", help="The page to write; default runs/compare/NAME_NAME.html.")
+    ] = None,
+    cost: Annotated[bool, typer.Option(help="Measure what the networks cost on this machine.")] = True,
+) -> None:
+    """Runs side by side on the same clips: scores, paired differences, classes, subjects, cost; one page."""
+    from experiments.compare import markdown
+
+    found, numbers = workflow.comparison(runs, page, cost, _progress)
+    out.print(markdown(numbers), markup=False)
+    out.print(f"{found}")
+
+
+@app.command()
+@_guarded
 def ablate(
     name: DatasetName = workflow.SYNTHETIC,
+    model: Annotated[str, typer.Option(help="The network.")] = "afn",
     seeds: Annotated[int | None, typer.Option(min=1, help="Passes over all folds.")] = None,
-    run: Annotated[str | None, typer.Option("--name", help="Name of the run; default DATASET-ablation.")] = None,
+    run: Annotated[
+        str | None,
+        typer.Option("--name", help="Name of the run; default DATASET-ablation, of AFN; else with the model."),
+    ] = None,
+    folds: Annotated[
+        int | None, typer.Option(min=2, help="So many folds of whole subjects instead of leaving one out: quicker.")
+    ] = None,
     root: Root = None,
     cache: Cache = None,
     config: ConfigFile = None,
@@ -346,12 +369,18 @@ def ablate(
     null: Null = False,
     jobs: Jobs = 0,
 ) -> None:
-    """Every fusion of AFN, and its gate fixed at 0, 0.5 and 1, on the same folds and seeds; one table."""
+    """A model without each of its parts in turn, on the same folds and seeds; one table.
+
+    AFN: every fusion, and its gate fixed at 0, 0.5 and 1. FDP: without the rank loss, the learnt pooling or the
+    construction head, with blocks of one kind only, other pooling weights, frames as recorded.
+    """
     changes = [*(change or []), *([f"evaluation.seeds={seeds}"] if seeds else [])]
-    settings = _settings(all_sections(), config, changes, null)
+    changes += ["evaluation.protocol=k_fold", f"evaluation.k={folds}"] if folds else []
+    settings = _settings(all_sections(), config, changes, null, defaults=_defaults(model))
     where = workflow.place(name, settings, root, cache)
-    folder = _run_folder(run or f"{where.name}-ablation")
-    out.print(workflow.ablation(where, settings, folder, jobs or workflow.cores(), _progress), markup=False)
+    folder = _run_folder(run or (f"{where.name}-ablation" if model == "afn" else f"{where.name}-{model}-ablation"))
+    table = workflow.ablation(where, settings, model, folder, jobs or workflow.cores(), _progress)
+    out.print(table, markup=False)
 
 
 @app.command()
@@ -377,11 +406,12 @@ def _settings(
     changes: list[str] | None,
     null: bool = False,
     landmark_model: Path | None = None,
+    defaults: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Config:
     extra = ["corpus.null=true"] if null else []
     if landmark_model is not None:
         extra.append(f"faces.landmark_model={landmark_model}")
-    return load_config(sections, source, [*(changes or []), *extra])
+    return load_config(sections, source, [*(changes or []), *extra], defaults)
 
 
 def _data(
@@ -404,11 +434,13 @@ def _data(
     return [f"data.{name}={json.dumps(str(value))}" for name, value in given.items() if value is not None]
 
 
-def _check_model(model: str) -> None:
+def _defaults(model: str) -> Mapping[str, Mapping[str, Any]]:
+    """What a model wants of training and of its input; refuses a name that is no model's."""
     from fusion_net.models import MODELS
 
     if model not in MODELS:
         raise UsageError(f"model {model!r} is unknown: choose one of {', '.join(MODELS)}")
+    return MODELS[model].DEFAULTS
 
 
 def _run_folder(name: str) -> Path:

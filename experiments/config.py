@@ -119,18 +119,25 @@ def for_streams(config: Config, side: int) -> Config:
     return Config({**config.sections, **changed})
 
 
-def load_config(sections: Mapping[str, type[Any]], source: str | None = None, changes: Sequence[str] = ()) -> Config:
+def load_config(
+    sections: Mapping[str, type[Any]],
+    source: str | None = None,
+    changes: Sequence[str] = (),
+    defaults: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Config:
     """Read settings.
 
     Args:
         sections: name → settings dataclass.
         source: a TOML file, or the name of one of the configurations that come with the toolkit (``quick``).
         changes: ``section.key=value`` each, value as TOML would have it (plain words need no quotes).
+        defaults: values that stand in for those of the dataclasses, section → key → value: a model's own
+            (``Model.DEFAULTS``). The file and ``changes`` win over them.
 
     Raises:
         UsageError: an unknown section or key (naming near ones), a value of the wrong type or out of range.
     """
-    tree = _read(source) if source else {}
+    tree = _merged(defaults or {}, _read(source) if source else {})
     for change in changes:
         _set(tree, change)
     known = all_sections() if set(tree) - set(sections) else sections
@@ -138,6 +145,15 @@ def load_config(sections: Mapping[str, type[Any]], source: str | None = None, ch
         if name not in known:
             raise UsageError(f"settings: there is no section {name!r}{_near(name, known)}")
     return Config({name: _build(kind, tree.get(name, {}), name) for name, kind in sections.items()})
+
+
+def section(kind: type[Any], values: Any, name: str) -> Any:
+    """A settings dataclass from plain values, as a file holds them; what is left out has its default.
+
+    Raises:
+        UsageError: as `load_config`.
+    """
+    return _build(kind, values, name)
 
 
 def _read(source: str) -> dict[str, Any]:
@@ -154,6 +170,15 @@ def _read(source: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"settings file {source!r} is not TOML: {error}") from error
+
+
+def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """A new tree with what either holds; where both have a value, the one of ``over``."""
+    both = {
+        k: _merged(under[k], v) if isinstance(under.get(k), Mapping) and isinstance(v, Mapping) else v
+        for k, v in over.items()
+    }
+    return {**{k: _merged(v, {}) if isinstance(v, Mapping) else v for k, v in under.items()}, **both}
 
 
 def _set(tree: dict[str, Any], change: str) -> None:

@@ -43,6 +43,7 @@ from experiments.results import (
     write_json,
 )
 from fusion_net.checkpoint import toolkit_version
+from fusion_net.construction import construct
 from fusion_net.data import UNLABELLED, ClipTensors, Scaler, subset
 from fusion_net.device import resolve_device
 from fusion_net.fit import FitSettings, fit
@@ -170,11 +171,15 @@ def train_fold(data: ClipTensors, fold: Fold, seed: int, recipe: Recipe) -> Fold
     """
     with recorded_warnings() as caught:
         model, scaler, history = fit_fold(data, fold, seed, recipe)
+        test = subset(data, fold.test)
         # a mirrored clip means the same only where training said so
-        table = predict(model, scaler(subset(data, fold.test)), mirrored=recipe.fit.augment.mirror > 0)
+        table = predict(model, scaler(test), mirrored=recipe.fit.augment.mirror > 0)
+        drawn = construct(model, scaler, subset(data, fold.train), test)
     table.insert(2, "fold", fold.name)
     table.insert(3, "seed", seed)
-    return FoldResult(table, pd.DataFrame(history), tuple(caught))
+    if drawn is not None:
+        table = pd.concat([table, drawn.quality], axis=1)
+    return FoldResult(table, pd.DataFrame(history), tuple(caught), None if drawn is None else drawn.images)
 
 
 def fit_fold(data: ClipTensors, fold: Fold, seed: int, recipe: Recipe) -> tuple[Model, Scaler, list[dict[str, float]]]:

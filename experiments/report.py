@@ -1,7 +1,6 @@
 """A run folder as one self-contained HTML page. It reads, and never predicts or scores.
 
-Figures are inline SVG whose ink is the page's text colour, so that they follow a light or a dark screen; pictures of
-clips are inline PNG. Nothing is fetched from anywhere.
+Figures are inline SVG, pictures of clips inline PNG (`experiments.figures`). Nothing is fetched from anywhere.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from experiments import report_figures
 from experiments.examples import clip_groups
 from experiments.explained import explained
 from experiments.provenance import said_of
+from experiments.ranking_report import ranking
 from experiments.results import METRICS_FILE, PREDICTIONS, RUN, read_histories, read_json, read_predictions
 from preprocessing.cache import read_manifest, write_text
 from preprocessing.errors import ToolkitError
@@ -28,6 +28,7 @@ from preprocessing.errors import ToolkitError
 REPORT, TRUTH, CONFIG = "report.html", "truth.json", "config.toml"
 SYSTEMS = {
     "afn": "AFN",
+    "fdp": "FDP",
     "linear_svm": "Linear SVM on flow",
     "linear_svm_images": "Linear SVM on coarse images",
     "oracle": "Oracle: SVM on true AUs",
@@ -77,6 +78,7 @@ def write_report(run: Path, cache: Path) -> Path:
         data=_data(predictions, manifest),
         said=said_of(run),
         gate=_gate(predictions, about["classes"]),
+        ranking=ranking(run, about, predictions, manifest),
         truth=_truth(run, metrics),
         groups=groups,
         explained=explained(run, cache, [clip["clip_id"] for clips in groups.values() for clip in clips[:EXPLAINED]]),

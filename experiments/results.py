@@ -2,7 +2,8 @@
 
     runs/<name>/
       run.json                     what ran: model, settings, classes, seeds, protocol, data digest, versions
-      folds/<seed>-<fold>/         predictions.csv, history.csv, done.json (key and digests; written last)
+      folds/<seed>-<fold>/         predictions.csv, history.csv, done.json (key and digests; written last); of a model
+                                   that constructs images also construction.npy
       predictions.csv              all folds and seeds, sorted by seed and clip id
       baselines/<name>.csv         the same columns without probabilities
       metrics.json                 a function of the tables above
@@ -23,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from experiments.calibration import calibration
 from experiments.metrics import METRICS, score
@@ -33,17 +35,23 @@ from preprocessing.errors import ToolkitError
 
 COLUMNS = ("clip_id", "subject", "fold", "seed", "y_true", "y_pred")
 PREDICTIONS, HISTORY, DONE = "predictions.csv", "history.csv", "done.json"
+IMAGES = "construction.npy"
 RUN, METRICS_FILE, BASELINES = "run.json", "metrics.json", "baselines"
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "pandas", "torch")
 
 
 @dataclass(frozen=True)
 class FoldResult:
-    """What one fold and seed left behind: its test clips' predictions, its learning curve, what was warned of."""
+    """What one fold and seed left behind: its test clips' predictions, its learning curve, what was warned of.
+
+    ``images`` (N, 2, H, W) float16 are the constructed images of the test clips beside their targets, in the order of
+    the predictions, where the model constructs any.
+    """
 
     predictions: pd.DataFrame
     history: pd.DataFrame
     warnings: tuple[str, ...] = ()
+    images: NDArray[np.float16] | None = None
 
 
 def check_predictions(table: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
@@ -131,6 +139,10 @@ def write_fold(folder: Path, key: str, result: FoldResult) -> None:
     for name, text in files.items():
         write_text(folder / name, text)
     digests = {name: _digest(text.encode()) for name, text in files.items()}
+    (folder / IMAGES).unlink(missing_ok=True)
+    if result.images is not None:
+        np.save(folder / IMAGES, result.images)
+        digests[IMAGES] = _digest((folder / IMAGES).read_bytes())
     write_json(folder / DONE, {"key": key, "files": digests, "warnings": list(result.warnings)})
 
 
@@ -143,7 +155,8 @@ def read_fold(folder: Path, key: str) -> FoldResult | None:
         ):
             return None
         history = pd.read_csv(folder / HISTORY)
-        return FoldResult(read_predictions(folder / PREDICTIONS), history, tuple(done["warnings"]))
+        images = np.load(folder / IMAGES) if IMAGES in done["files"] else None
+        return FoldResult(read_predictions(folder / PREDICTIONS), history, tuple(done["warnings"]), images)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
@@ -154,6 +167,21 @@ def read_histories(run: Path) -> dict[str, pd.DataFrame]:
     names = sorted({f"{seed}-{fold}" for seed, fold in zip(pooled["seed"], pooled["fold"], strict=True)})
     paths = {name: run / "folds" / name / HISTORY for name in names}
     return {name: pd.read_csv(path) for name, path in paths.items() if path.is_file()}
+
+
+def read_images(run: Path, seed: int) -> dict[str, NDArray[np.float16]]:
+    """Constructed image and target (2, H, W) by ``clip_id`` of one seed of a run; empty where nothing was constructed.
+
+    Raises:
+        ToolkitError: a fold's images are missing or do not belong to its predictions.
+    """
+    found: dict[str, NDArray[np.float16]] = {}
+    for path in sorted(run.glob(f"folds/{seed}-*/{IMAGES}")):
+        clips, images = read_predictions(path.with_name(PREDICTIONS))["clip_id"], np.load(path)
+        if len(clips) != len(images):
+            raise ToolkitError(f"{path} holds {len(images)} images for {len(clips)} clips: run `mer train` again")
+        found |= dict(zip(clips, images, strict=True))
+    return found
 
 
 def summarise(

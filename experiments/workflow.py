@@ -249,23 +249,19 @@ def final(
     return out
 
 
-def ablation(where: Place, config: Config, folder: Path, jobs: int, progress: Progress) -> str:
-    """Every fusion of AFN, and its gate held, on the same folds and seeds; returns the table as Markdown."""
-    from experiments.ablation import ablate, markdown
+def ablation(where: Place, config: Config, model: str, folder: Path, jobs: int, progress: Progress) -> str:
+    """The variants of a model on the same folds and seeds; returns the table as Markdown."""
+    from experiments.ablation import ablate, markdown, variants
     from experiments.loso import Recipe
 
     _brought_up_to_date(where, config, jobs, progress)
     manifest = read_manifest(where.cache)
     config = resolve(config, manifest)
-    alone = ("stream_a_only", "stream_b_only") if is_streams(manifest) else ("temporal_only", "intensity_only")
-    names = {"gated": "gated", "concat": "concat", "sum": "sum", alone[0]: "temporal_only", alone[1]: "intensity_only"}
-    variants = {name: {"fusion": fusion} for name, fusion in names.items()}
-    held: dict[str, dict[str, Any]] = {f"gate fixed at {gate:g}": {"gate": gate} for gate in (0.0, 0.5, 1.0)}
     recipes = {
-        name: Recipe(dataclasses.replace(config["afn"], **change), config["fit"])
-        for name, change in {**variants, **held}.items()
+        name: Recipe(dataclasses.replace(config[model], **change), config["fit"])
+        for name, change in variants(model, is_streams(manifest)).items()
     }
-    data = load_tensors(where, config, "afn")
+    data = load_tensors(where, config, model)
     write_text(folder / "config.toml", config.to_toml())
     with progress("training variants") as step:
         table = ablate(
@@ -278,6 +274,22 @@ def ablation(where: Place, config: Config, folder: Path, jobs: int, progress: Pr
             progress=step,
         )
     return markdown(table)
+
+
+def comparison(folders: list[Path], page: Path | None, cost: bool, progress: Progress) -> tuple[Path, dict[str, Any]]:
+    """Compare finished runs; returns the page and its numbers."""
+    from experiments.compare import read_runs, write_comparison
+    from experiments.cost import measure
+
+    runs = read_runs(folders)
+    if cost:
+        with progress("measuring cost") as step:
+            for i, run in enumerate(runs):
+                runs[i] = dataclasses.replace(run, cost=measure(run.about))
+                step(i + 1, len(runs), run.name)
+    names = "_".join(Path(run.name).name for run in runs)
+    path = page or Path("runs") / "compare" / f"{names}.html"
+    return path, write_comparison(runs, path)
 
 
 def load_tensors(where: Place, config: Config, model: str) -> ClipTensors:
@@ -293,6 +305,7 @@ def load_tensors(where: Place, config: Config, model: str) -> ClipTensors:
         classes=classes,
         labels=list(manifest["label"]),
         size=config["evaluation"].input_size,
+        n_frames=getattr(config[model], "frames", None),
     )
 
 

@@ -15,8 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Kind = Literal["image", "flow"]
-"""``image``: values that stay themselves when the picture moves, signed or not; ``flow``: (u, v) vectors that turn."""
+Kind = Literal["image", "flow", "frames"]
+"""``image``: values that stay themselves when the picture moves, signed or not; ``flow``: (u, v) vectors that turn;
+``frames``: (T, C, H, W) recorded frames, of which only the difference from the clip's own mean frame is motion."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,11 @@ class AugmentSettings:
         rotation: largest rotation, degrees.
         scale: largest relative change of size, up or down.
         gain: standard deviation of the log of one factor per clip, shared by its inputs: a stronger or weaker
-            expression.
-        noise: standard deviation of added white noise, in units of the scaled input (its typical rms is 1).
-        erase: probability that a rectangle is set to zero ("no motion here") in all inputs of the clip.
+            expression. Of ``frames`` it multiplies what differs from the clip's mean frame.
+        noise: standard deviation of added white noise, in units of the scaled input (its typical rms is 1); every
+            frame of a clip has noise of its own.
+        erase: probability that a rectangle is set to "no motion here" in all inputs of the clip: zero, or in
+            ``frames`` the clip's mean frame.
         erase_share: largest area of that rectangle, as a share of the image.
     """
 
@@ -71,7 +74,8 @@ def augment(
         inputs: name → (B, ..., H, W) float32; sides may differ between inputs.
         settings: what to do.
         generator: on the CPU, so that every device sees the same numbers.
-        kinds: what an input is where it is no ``image``. A ``flow`` is (B, ..., 2, H, W).
+        kinds: what an input is where it is no ``image``. A ``flow`` is (B, ..., 2, H, W), ``frames`` are
+            (B, T, C, H, W) and all of a clip move alike.
     """
     first = next(iter(inputs.values()))
     matrix = random_affine(len(first), settings, generator)
@@ -79,14 +83,18 @@ def augment(
     box = _random_boxes(len(first), settings, generator)
     out = {}
     for name, x in inputs.items():
-        y = warp(x, matrix.to(x), (kinds or {}).get(name, "image"))
+        kind = (kinds or {}).get(name, "image")
+        y = warp(x, matrix.to(x), kind)
+        rest = y.mean(dim=1, keepdim=True) if kind == "frames" else None  # (B, 1, C, H, W)
+        if rest is not None:
+            y = y - rest
         y = y * gain.to(x).view(-1, *[1] * (x.ndim - 1))  # (B,) -> (B, 1, ..., 1)
         if settings.noise:
             y = y + settings.noise * torch.randn(x.shape, generator=generator).to(x)
         if settings.erase:
             kept = _outside(box, *x.shape[-2:]).to(x)
             y = y * kept.view(len(x), *[1] * (x.ndim - 3), *x.shape[-2:])  # (B, H, W) -> (B, 1, ..., H, W)
-        out[name] = y
+        out[name] = y if rest is None else rest + y
     return out
 
 

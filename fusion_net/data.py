@@ -13,10 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fusion_net.frames import CROPS, LANDMARKS, grey_frames
 from preprocessing.cache import clip_folder
 from preprocessing.errors import ToolkitError
 
 UNLABELLED = -1
+FRAMES = "frames"
+"""The input that is read from a clip's crops."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class ClipTensors:
         labels: (N,) int64, index into ``classes``; `UNLABELLED` where there is none.
         classes: class names, in the order of the model's outputs.
         inputs: name of the artefact → (N, ..., H, W) float32. A dynamic image is (N, 3, H, W), signed grey levels
-            until a `Scaler` has divided them.
+            until a `Scaler` has divided them; ``frames`` are (N, T, 1, H, W), grey levels as recorded.
     """
 
     clip_ids: tuple[str, ...]
@@ -57,23 +60,29 @@ def load_clips(
     classes: Sequence[str],
     labels: Sequence[str] | None,
     size: int,
+    n_frames: int | None = None,
 ) -> ClipTensors:
     """Read ``<input>.npy`` of every row with status ``ok`` once and bring it to ``size`` x ``size`` px.
+
+    The input ``frames`` is no file of its own: it is `grey_frames` of the clip's crops.
 
     Args:
         manifest: rows with ``clip_id``, ``subject``, ``status``; rejected rows are passed over.
         cache: the data set's cache folder.
-        inputs: names of (S, S, 3) float32 artefacts, e.g. a model's ``INPUTS``.
+        inputs: names of (S, S, 3) float32 artefacts, or ``frames``; e.g. a model's ``INPUTS``.
         classes: class names in the order of the outputs.
         labels: class name per row of ``manifest`` (those of rejected rows are not looked at), or None for clips
             without labels.
         size: side of the network's input in px; smaller is faster and sees less detail.
+        n_frames: frames per clip, for the input ``frames`` only.
 
     Raises:
         ToolkitError: no usable clip, an artefact that is missing or is not a finite (S, S, 3) array, or a label that is
             no class. All files are looked for before the first is read.
-        ValueError: ``labels`` and ``manifest`` differ in length.
+        ValueError: ``labels`` and ``manifest`` differ in length, or ``n_frames`` is missing or would have no effect.
     """
+    if (FRAMES in inputs) != (n_frames is not None):
+        raise ValueError(f"n_frames is {n_frames} for the inputs {', '.join(inputs)}: it belongs to {FRAMES!r} alone")
     if labels is not None and len(labels) != len(manifest):
         raise ValueError(f"{len(labels)} labels for {len(manifest)} manifest rows")
     usable = [i for i, status in enumerate(manifest["status"]) if status == "ok"]
@@ -88,7 +97,7 @@ def load_clips(
         subjects=tuple(str(manifest["subject"].iloc[i]) for i in usable),
         labels=_label_indices(clip_ids, None if labels is None else [labels[i] for i in usable], classes),
         classes=tuple(classes),
-        inputs={name: _stack(cache, clip_ids, name, size) for name in inputs},
+        inputs={name: _stack(cache, clip_ids, name, size, n_frames) for name in inputs},
     )
 
 
@@ -120,11 +129,15 @@ class Scaler:
 
         The median, because one clip with a turn of the head is many times stronger than all others and would set the
         scale of a mean. An input that is zero in most clips falls back to the overall root mean square, and to 1
-        where it is zero everywhere.
+        where it is zero everywhere. Recorded frames (N, T, 1, H, W) are measured by what differs from their clip's
+        mean frame: how strongly something moves, not how bright the face is.
         """
         scales = {}
         for name, tensor in train.inputs.items():
-            per_clip = tensor.double().square().flatten(1).mean(dim=1).sqrt()
+            values = tensor.double()
+            if name == FRAMES:
+                values = values - values.mean(dim=1, keepdim=True)
+            per_clip = values.square().flatten(1).mean(dim=1).sqrt()
             typical = float(per_clip.median()) if len(per_clip) else 0.0
             overall = float(per_clip.square().mean().sqrt()) if len(per_clip) else 0.0
             scales[name] = typical or overall or 1.0
@@ -144,7 +157,7 @@ class Scaler:
 
 
 def resize(image: NDArray[np.float32], size: int) -> NDArray[np.float32]:
-    """(S, S, C) float32 at (size, size, C), signed values and their mean kept.
+    """(S, S) or (S, S, C) float32 at ``size`` x ``size``, signed values and their mean kept.
 
     Shrinking averages the source pixels below each target pixel: that box *is* the low-pass filter, so fine texture
     averages out and does not alias, at any ratio. Only growing interpolates (area resampling would repeat pixels).
@@ -156,18 +169,22 @@ def resize(image: NDArray[np.float32], size: int) -> NDArray[np.float32]:
 
 
 def _check_files(cache: Path, clip_ids: Sequence[str], inputs: Sequence[str]) -> None:
-    missing = [(i, name) for i in clip_ids for name in inputs if not (clip_folder(cache, i) / f"{name}.npy").is_file()]
+    files = [file for name in inputs for file in ((CROPS, LANDMARKS) if name == FRAMES else (f"{name}.npy",))]
+    missing = [(i, file) for i in clip_ids for file in files if not (clip_folder(cache, i) / file).is_file()]
     if missing:
-        clip_id, name = missing[0]
+        clip_id, file = missing[0]
         others = f" (and {len(missing) - 1} more files)" if len(missing) > 1 else ""
         raise ToolkitError(
-            f"{clip_id}: {name}.npy is missing in {clip_folder(cache, clip_id).folder}{others}: "
+            f"{clip_id}: {file} is missing in {clip_folder(cache, clip_id).folder}{others}: "
             f"run `mer dataset {cache.name}` again"
         )
 
 
-def _stack(cache: Path, clip_ids: Sequence[str], name: str, size: int) -> Tensor:
-    """(N, 3, size, size) float32: artefact ``name`` of every clip, channels first."""
+def _stack(cache: Path, clip_ids: Sequence[str], name: str, size: int, n_frames: int | None) -> Tensor:
+    """(N, 3, size, size) float32: artefact ``name`` of every clip, channels first; frames (N, T, 1, size, size)."""
+    if name == FRAMES:
+        clips = (grey_frames(clip_folder(cache, clip_id), clip_id, n_frames or 0) for clip_id in clip_ids)
+        return torch.from_numpy(np.stack([[[resize(frame, size)] for frame in frames] for frames in clips]))
     stack = np.empty((len(clip_ids), 3, size, size), np.float32)
     for i, clip_id in enumerate(clip_ids):
         image = _image(clip_folder(cache, clip_id) / f"{name}.npy", clip_id)

@@ -9,7 +9,7 @@ from torch import Tensor
 from fusion_net.augment import mirror
 from fusion_net.data import ClipTensors
 from fusion_net.fit import check_fits
-from fusion_net.models.contract import Model
+from fusion_net.models.contract import COLUMNS, Model
 
 
 @torch.no_grad()
@@ -23,12 +23,12 @@ def predict(model: Model, data: ClipTensors, batch_size: int = 64, mirrored: boo
         model: trained.
         data: clips, scaled by the *training* scaler.
         batch_size: clips at a time.
-        mirrored: average the probabilities (and gate weights) of a clip and of its mirror image. An emotion has no
-            side and training shows both, so the two answers estimate the same thing and their mean varies less.
+        mirrored: average the probabilities (and what else is a column) of a clip and of its mirror image. An emotion
+            has no side and training shows both, so the two answers estimate the same thing and their mean varies less.
 
     Returns:
-        ``clip_id, subject, y_true, y_pred, p_<class>..., gate_<input>...``; classes by name, ``y_true`` empty without
-        a label, gate columns only where the model has a gate.
+        ``clip_id, subject, y_true, y_pred, p_<class>...``, and where the model has them ``gate_<input>...``,
+        ``score_<t>...`` and ``pooling_<t>...`` with t = 1 … T; classes by name, ``y_true`` empty without a label.
 
     Raises:
         ValueError: the clips do not fit the model, see `check_fits`.
@@ -47,25 +47,26 @@ def predict(model: Model, data: ClipTensors, batch_size: int = 64, mirrored: boo
         "subject": data.subjects,
         "y_true": ["" if label < 0 else data.classes[label] for label in data.labels.tolist()],
     }
-    probabilities = torch.cat([p for p, _ in chunks])  # (N, K)
+    answers = {name: torch.cat([chunk[name] for chunk in chunks]) for name in chunks[0]} if chunks else {}
+    probabilities = answers.pop("p", torch.empty(0, len(data.classes)))  # (N, K)
     table["y_pred"] = [data.classes[k] for k in probabilities.argmax(dim=1).tolist()]
     table |= {f"p_{name}": probabilities[:, k].numpy() for k, name in enumerate(data.classes)}
-    gates = [gate for _, gate in chunks if gate is not None]
-    if gates:
-        gate = torch.cat(gates)  # (N, S)
-        table |= {f"gate_{name}": gate[:, s].numpy() for s, name in enumerate(model.INPUTS)}
+    for name, values in answers.items():  # (N, S)
+        ends = list(model.INPUTS) if name == "gate" else range(1, values.shape[1] + 1)
+        table |= {f"{name}_{end}": values[:, s].numpy() for s, end in enumerate(ends)}
     return pd.DataFrame(table)
 
 
-def _answer(model: Model, data: ClipTensors, rows: Tensor, mirrored: bool) -> tuple[Tensor, Tensor | None]:
-    """(B, K) probabilities and (B, S) gate weights of some clips, float64 on the CPU."""
+def _answer(model: Model, data: ClipTensors, rows: Tensor, mirrored: bool) -> dict[str, Tensor]:
+    """``p`` (B, K) and those of `COLUMNS` that the model has, (B, S) each, of some clips; float64 on the CPU."""
     device = next(model.parameters()).device
     plain = {name: data.inputs[name][rows].to(device) for name in model.INPUTS}
     views = [plain]
     if mirrored:
         views.append({name: mirror(x, model.INPUTS[name]) for name, x in plain.items()})
     outputs = [model(view) for view in views]
-    probabilities = torch.stack([o.logits.cpu().double().softmax(dim=1) for o in outputs]).mean(dim=0)
-    if "gate" not in outputs[0].extras:
-        return probabilities, None
-    return probabilities, torch.stack([o.extras["gate"].cpu().double() for o in outputs]).mean(dim=0)
+    answers = {"p": torch.stack([o.logits.cpu().double().softmax(dim=1) for o in outputs]).mean(dim=0)}
+    for name in COLUMNS:
+        if name in outputs[0].extras:
+            answers[name] = torch.stack([o.extras[name].cpu().double() for o in outputs]).mean(dim=0)
+    return answers

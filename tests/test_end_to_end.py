@@ -144,6 +144,19 @@ def test_explain_adds_to_the_report_and_changes_no_prediction(small: Path, tmp_p
     assert '<h2 id="explanations">' not in before["report.html"].decode()
 
 
+def test_a_second_model_and_the_comparison_of_both(small: Path) -> None:
+    """FDP on the same artefacts, by its own name and with its own section; then both on one page."""
+    words = ("train", "synthetic", "--model", "fdp", *SMALL, "--set", "fdp.features=16", "--jobs", "1")
+    assert mer(small, *words).splitlines()[-1] == "runs/synthetic-fdp/report.html"
+    assert 'id="ranking"' in (small / "runs/synthetic-fdp/report.html").read_text()
+    table = pd.read_csv(small / "runs/synthetic-fdp/predictions.csv")
+    assert {"score_8", "pooling_8", "psnr_mean"} <= set(table.columns)
+    output = mer(small, "compare", "runs/synthetic-afn", "runs/synthetic-fdp")
+    assert output.splitlines()[-1] == "runs/compare/synthetic-afn_synthetic-fdp.html"
+    assert "| synthetic-fdp minus synthetic-afn |" in output
+    assert "named twice" in mer(small, "compare", "runs/synthetic-afn", "runs/synthetic-afn", code=2)
+
+
 def test_report_writes_the_same_page_again(small: Path) -> None:
     page = small / "runs/synthetic-afn/report.html"
     before = page.read_bytes()

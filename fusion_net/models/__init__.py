@@ -9,11 +9,12 @@ import torch
 
 from fusion_net.models.afn import AFN, AFNSettings
 from fusion_net.models.contract import Batch, Model, Output
+from fusion_net.models.fdp import FDP, FDPSettings
 from fusion_net.seeds import fold_seed
 
-__all__ = ["AFN", "MODELS", "AFNSettings", "Batch", "Model", "Output", "build_model", "name_of"]
+__all__ = ["AFN", "FDP", "MODELS", "AFNSettings", "Batch", "FDPSettings", "Model", "Output", "build_model", "name_of"]
 
-MODELS: dict[str, type[Model]] = {"afn": AFN}
+MODELS: dict[str, type[Model]] = {"afn": AFN, "fdp": FDP}
 
 
 def name_of(settings: Any) -> str:

@@ -12,6 +12,7 @@ import torch
 
 from experiments.loso import Recipe, clip_table, evaluate
 from fusion_net import AFNSettings, ClipTensors, FitSettings
+from fusion_net.models import FDPSettings
 from preprocessing.cache import clip_folder, write_manifest
 
 CLASSES = ("calm", "happy", "other")
@@ -115,3 +116,35 @@ def _evaluated(tmp_path_factory: pytest.TempPathFactory, toy_data: ClipTensors, 
 def finished(_evaluated: Path, tmp_path: Path) -> Path:
     """A copy of a finished run over the toy clips, two seeds, with an oracle."""
     return Path(shutil.copytree(_evaluated, tmp_path / "demo"))
+
+
+@pytest.fixture(scope="session")
+def frame_data(toy_data: ClipTensors) -> ClipTensors:
+    """The toy clips as frames: a corner grows brighter by the class, over a face of noise."""
+    labels = toy_data.labels
+    face = 100 + torch.randn(len(labels), 1, 1, 16, 16, generator=torch.Generator().manual_seed(1))
+    growth = torch.linspace(0, 1, 4).view(1, 4, 1, 1, 1) * (1 + labels.view(-1, 1, 1, 1, 1))
+    corner = torch.zeros(16, 16)
+    corner[:8, :8] = 1
+    return ClipTensors(toy_data.clip_ids, toy_data.subjects, labels, CLASSES, {"frames": face + growth * corner})
+
+
+@pytest.fixture(scope="session")
+def tiny_fdp() -> Recipe:
+    """FDP on four frames, trained for two epochs."""
+    return Recipe(FDPSettings(frames=4, grid=1, features=8), FitSettings(epochs=2, device="cpu"))
+
+
+@pytest.fixture(scope="session")
+def _ranked(
+    tmp_path_factory: pytest.TempPathFactory, frame_data: ClipTensors, toy_cache: Path, tiny_fdp: Recipe
+) -> Path:
+    run = tmp_path_factory.mktemp("runs") / "ranked"
+    evaluate(frame_data, run, toy_cache, tiny_fdp, seeds=(0, 1))
+    return run
+
+
+@pytest.fixture
+def ranked(_ranked: Path, tmp_path: Path) -> Path:
+    """A copy of a finished run of FDP over the toy clips, two seeds."""
+    return Path(shutil.copytree(_ranked, tmp_path / "ranked"))

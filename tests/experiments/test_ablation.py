@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from experiments.ablation import ablate, markdown, table
+from experiments.ablation import VARIANTS, ablate, markdown, table
 from experiments.loso import Recipe
-from fusion_net import ClipTensors
+from fusion_net import MODELS, ClipTensors
 
 Guesses = Callable[..., pd.DataFrame]
 
@@ -53,3 +53,12 @@ def test_the_markdown_shows_signs_and_empty_cells(guesses: Guesses) -> None:
 def test_nothing_to_compare_is_refused(toy_data: ClipTensors, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no variants"):
         ablate(toy_data, {}, tmp_path)
+
+
+def test_every_variant_of_every_model_is_a_setting_of_its_own() -> None:
+    """A variant that equals the first would look like a finding."""
+    assert set(VARIANTS) == set(MODELS)
+    for model, variants in VARIANTS.items():
+        settings = [MODELS[model].Settings(**change) for change in variants.values()]
+        assert settings[0] == MODELS[model].Settings()
+        assert len({repr(one) for one in settings}) == len(settings)

@@ -25,7 +25,7 @@ from preprocessing.synthetic.corpus import draw_clip
 from preprocessing.synthetic.settings import CorpusSettings
 
 COMMANDS = (
-    *("synth", "synth-streams", "check", "dataset", "inspect", "train", "report", "explain", "score"),
+    *("synth", "synth-streams", "check", "dataset", "inspect", "train", "report", "explain", "compare", "score"),
     *("predict", "export", "ablate", "bench"),
 )
 TINY = ("--set", "faces.size=64", "--jobs", "1")

@@ -186,3 +186,25 @@ class TestForStreams:
         resolved = for_streams(load_config(all_sections()), 28)
         (tmp_path / "config.toml").write_text(resolved.to_toml())
         assert for_streams(load_config(all_sections(), str(tmp_path / "config.toml")), 28) == resolved
+
+
+def test_a_model_brings_its_own_defaults_and_what_the_user_says_wins(tmp_path: Path) -> None:
+    """What it does not name stays as the dataclasses say; the shared defaults are not changed by it."""
+    own = {"evaluation": {"input_size": 64}, "fit": {"epochs": 7, "augment": {"shift": 0.1}}}
+    file = write(tmp_path / "a.toml", "[fit]\nlr = 0.5\n[fit.augment]\nscale = 0.2\n")
+    config = load_config(SECTIONS, file, ["fit.epochs=9"], own)
+    fit, default = config["fit"], SECTIONS["fit"]()
+    assert (config["evaluation"].input_size, config["evaluation"].seeds) == (64, SECTIONS["evaluation"]().seeds)
+    assert (fit.epochs, fit.lr, fit.batch_size) == (9, 0.5, default.batch_size)
+    assert (fit.augment.shift, fit.augment.scale, fit.augment.mirror) == (0.1, 0.2, default.augment.mirror)
+    again = load_config(SECTIONS, write(tmp_path / "config.toml", config.to_toml()), [], {"fit": {"epochs": 99}})
+    assert keys(again) == keys(config)
+    assert load_config(SECTIONS)["fit"] == default
+
+
+def test_the_defaults_of_every_model_are_settings() -> None:
+    from fusion_net.models import MODELS
+
+    for model in MODELS.values():
+        load_config(SECTIONS, None, [], model.DEFAULTS)
+    assert MODELS["afn"].DEFAULTS == {}, "its results are those of the shared defaults"

@@ -192,3 +192,19 @@ def test_the_table_of_clips_follows_the_tensors(toy_data: ClipTensors) -> None:
     clips = loso.clip_table(toy_data)
     assert clips["clip_id"].tolist() == list(toy_data.clip_ids)
     assert clips["y_true"].tolist() == [toy_data.classes[k] for k in toy_data.labels]
+
+
+def test_a_model_of_frames_leaves_the_same_bytes_and_its_images(
+    frame_data: ClipTensors, tiny_fdp: Recipe, tmp_path: Path
+) -> None:
+    """Twice from nothing, and once resumed after its images were damaged."""
+    for name in ("one", "two", "damaged"):
+        run(frame_data, tiny_fdp, tmp_path / name)
+    (tmp_path / "damaged" / "folds" / "0-toy_s1" / "construction.npy").write_bytes(b"nothing")
+    run(frame_data, tiny_fdp, tmp_path / "damaged")
+    first = contents(tmp_path / "one")
+    assert contents(tmp_path / "two") == first and contents(tmp_path / "damaged") == first
+    assert sum(name.endswith("construction.npy") for name in first) == 4
+    table = read_predictions(tmp_path / "one" / "predictions.csv")
+    wanted = {"score_1", "score_4", "pooling_1", "psnr", "ssim", "psnr_mean", "ssim_constant"}
+    assert wanted <= set(table.columns)

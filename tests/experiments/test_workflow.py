@@ -94,7 +94,7 @@ class TestTrain:
         where = place(dataset, config(*changes), tmp_path, tmp_path / "cache")
         for command in (
             lambda: workflow.train(where, config(*changes), "afn", tmp_path / "run", 1, silent),
-            lambda: workflow.ablation(where, config(*changes), tmp_path / "run", 1, silent),
+            lambda: workflow.ablation(where, config(*changes), "afn", tmp_path / "run", 1, silent),
         ):
             with pytest.raises(DatasetError, match="has no label"):
                 command()

@@ -74,3 +74,33 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+def toy_frames(
+    n_subjects: int = 5, per_subject: int = 8, size: int = 32, count: int = 8, noise: float = 0.2, seed: int = 0
+) -> ClipTensors:
+    """Grey clips of faces of noise on which a blob of two grey levels grows, at a place that the class decides.
+
+    The frames are trivially ordered: the blob only ever grows.
+    """
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:size, :size] / (size - 1)
+    names, subjects, labels, clips = [], [], [], []
+    for s in range(n_subjects):
+        face = rng.uniform(80, 120, (size, size))
+        for c in range(per_subject):
+            label = (s + c) % len(CLASSES)
+            growth = np.linspace(0, 1, count) ** rng.uniform(0.7, 1.4)
+            blob = sum(np.exp(-((x - px) ** 2 + (y - py) ** 2) / 0.01) for px, py, _ in PLACES[CLASSES[label]])
+            clip = face + 4 * growth[:, None, None] * blob + rng.normal(0, noise, (count, size, size))
+            clips.append(clip[:, None])
+            names.append(f"toy/s{s}/c{c:02d}")
+            subjects.append(f"toy/s{s}")
+            labels.append(label)
+    frames = torch.tensor(np.stack(clips), dtype=torch.float32)
+    return ClipTensors(tuple(names), tuple(subjects), torch.tensor(labels), CLASSES, {"frames": frames})
+
+
+@pytest.fixture(scope="session")
+def growing() -> ClipTensors:
+    return toy_frames()
