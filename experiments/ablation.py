@@ -39,7 +39,10 @@ VARIANTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
 
 
 def variants(model: str, streams: bool = False) -> dict[str, Mapping[str, Any]]:
-    """`VARIANTS` of a model, one of its own without any; of precomputed images they are called by their streams and not by dynamic images."""
+    """`VARIANTS` of a model, or one of its own where it has none.
+
+    Of precomputed images they are called by their streams and not by dynamic images.
+    """
     names = {"temporal_only": "stream_a_only", "intensity_only": "stream_b_only"} if streams else {}
     return {names.get(name, name): change for name, change in VARIANTS.get(model, {"full": {}}).items()}
 

@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
-import functools
-import json
 import os
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import cv2
 import typer
-from rich.console import Console
-from rich.text import Text
 
 from experiments import provenance, workflow
-from experiments.config import Config, all_sections, load_config, offline_sections
+from experiments.config import all_sections, offline_sections
+from experiments.options import (
+    Apex,
+    Cache,
+    Changes,
+    ConfigFile,
+    Corrections,
+    DatasetName,
+    Expression,
+    Jobs,
+    LandmarkModel,
+    Null,
+    Part,
+    Root,
+    RunFolder,
+    TableFile,
+    Variant,
+    data_changes,
+    err,
+    guarded_command,
+    model_defaults,
+    out,
+    run_folder,
+    settings_of,
+)
 from experiments.progress import progress
-from preprocessing.datasets import COMPOSITES, DATASETS
-from preprocessing.errors import ToolkitError, UsageError
+from preprocessing.errors import UsageError
 
 app = typer.Typer(
     help="Facial micro-expressions: from clips to dynamic images to a leave-one-subject-out result.",
@@ -26,59 +44,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-out = Console(soft_wrap=True, highlight=False)
-err = Console(stderr=True, soft_wrap=True, highlight=False)
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-DatasetName = Annotated[
-    str,
-    typer.Argument(
-        help=f"One of: {', '.join((*DATASETS, *COMPOSITES))}; or several with + between.", metavar="DATASET"
-    ),
-]
-Root = Annotated[Path | None, typer.Option(help="Folder of the data set (streams: its CSV); synthetic needs none.")]
-Cache = Annotated[Path | None, typer.Option(help="Folder of the artefacts; default cache/DATASET.")]
-ConfigFile = Annotated[str | None, typer.Option("--config", help="A TOML file of settings, or `quick`.")]
-Changes = Annotated[list[str] | None, typer.Option("--set", help="One setting: section.key=value. Repeatable.")]
-Jobs = Annotated[int, typer.Option(min=0, help="Processes; 0 takes every core. Any number gives the same bytes.")]
-Variant = Annotated[str | None, typer.Option(help="raw or cropped, where a data set comes as both.")]
-Apex = Annotated[str | None, typer.Option(help="Clips without a usable apex: estimate (default), midpoint or drop.")]
-Expression = Annotated[str | None, typer.Option(help="micro (default), macro or both, for CAS(ME)².")]
-Part = Annotated[str | None, typer.Option(help="a (default) or c, for CAS(ME)³.")]
-TableFile = Annotated[Path | None, typer.Option("--table", help="The annotation table, where several lie below ROOT.")]
-Corrections = Annotated[str | None, typer.Option(help="Your own CSV of corrections, or none.")]
-Null = Annotated[bool, typer.Option("--null", help="Synthetic corpus whose labels carry no information.")]
-LandmarkModel = Annotated[Path | None, typer.Option(help="A dlib 68-point predictor instead of the installed one.")]
-RunFolder = Annotated[Path, typer.Argument(help="A run folder: runs/NAME.")]
-
-
-def _guarded(command: F) -> F:
-    """Errors that are meant for people become one sentence, and exit code 1, or 2 where what was typed is wrong."""
-
-    @functools.wraps(command)
-    def guarded(*args: Any, **kwargs: Any) -> Any:
-        code = 1
-        try:
-            return command(*args, **kwargs)
-        except UsageError as error:
-            code, text = 2, str(error)
-        except (ToolkitError, ValueError) as error:
-            text = str(error)
-        except OSError as error:
-            # numpy's has neither number nor name when the disk is full
-            what = error.strerror or f"a file cannot be written ({error}); is the disk full?"
-            text = f"{what}{f': {error.filename}' if error.filename else ''}. What is finished is kept."
-        except KeyboardInterrupt:
-            code, text = 130, "interrupted: what is finished is kept, the same command goes on from there"
-        err.print(Text(text) if code == 130 else Text.assemble(("error: ", "red"), text))
-        raise typer.Exit(code)
-
-    return guarded  # type: ignore[return-value]
 
 
 @app.command()
-@_guarded
+@guarded_command
 def synth(
     at: Annotated[
         Path | None, typer.Argument(help="Folder to write; default data/synthetic.", metavar="[FOLDER]")
@@ -95,12 +64,12 @@ def synth(
     """Draw the synthetic corpus: image folders, an annotation table, and the truth beside them."""
     wanted = {"subjects": subjects, "clips_per_subject": clips, "seed": seed, "intensity": intensity}
     changes = [f"corpus.{key}={value}" for key, value in wanted.items() if value is not None]
-    settings = _settings(offline_sections(), config, [*(change or []), *changes], null)
+    settings = settings_of(offline_sections(), config, [*(change or []), *changes], null)
     out.print(f"{workflow.make_corpus(at, settings, jobs or workflow.cores(), _progress)}")
 
 
 @app.command()
-@_guarded
+@guarded_command
 def synth_streams(
     at: Annotated[Path, typer.Argument(help="Folder to write.", metavar="FOLDER")],
     seed: Annotated[int, typer.Option(min=0, help="Another seed, other people and clips.")] = 0,
@@ -113,7 +82,7 @@ def synth_streams(
 
 
 @app.command()
-@_guarded
+@guarded_command
 def dataset(
     name: DatasetName = workflow.SYNTHETIC,
     root: Root = None,
@@ -134,8 +103,8 @@ def dataset(
     jobs: Jobs = 0,
 ) -> None:
     """Faces, flow and dynamic images of every clip. Resumable; a second call does only what changed."""
-    changes = [*(change or []), *_data(variant, apex, expression, part, table, corrections)]
-    settings = _settings(offline_sections(), config, changes, null, landmark_model)
+    changes = [*(change or []), *data_changes(variant, apex, expression, part, table, corrections)]
+    settings = settings_of(offline_sections(), config, changes, null, landmark_model)
     where = workflow.place(name, settings, root, cache)
     if check_csv is not None and not where.dataset.members:
         raise UsageError(f"--check-csv has no effect on {name}, which is no composite: leave it out")
@@ -151,7 +120,7 @@ def dataset(
 
 
 @app.command()
-@_guarded
+@guarded_command
 def check(
     name: DatasetName,
     root: Annotated[Path, typer.Argument(help="Folder of the data set.")],
@@ -169,15 +138,15 @@ def check(
 
     Exit code 0: as published; 1: usable, with warnings; 2: not usable.
     """
-    changes = [*(change or []), *_data(variant, apex, expression, part, table, corrections)]
-    settings = _settings(offline_sections(), None, changes)
+    changes = [*(change or []), *data_changes(variant, apex, expression, part, table, corrections)]
+    settings = settings_of(offline_sections(), None, changes)
     text, code = provenance.check(name, root, settings["data"], everything, _progress if decode else None)
     out.print(text, markup=False, end="")
     raise typer.Exit(code)
 
 
 @app.command()
-@_guarded
+@guarded_command
 def inspect(
     name: DatasetName = workflow.SYNTHETIC,
     root: Root = None,
@@ -190,7 +159,7 @@ def inspect(
     """Contact sheet of every clip and one page of the data set."""
     from dynamic_images.gallery import write_gallery  # matplotlib takes a second to load
 
-    settings = _settings(offline_sections(), config, change, null)
+    settings = settings_of(offline_sections(), config, change, null)
     where = workflow.place(name, settings, root, cache)
     if not (where.cache / "manifest.csv").is_file():
         workflow.make_dataset(where, settings, jobs or workflow.cores(), _progress)
@@ -202,7 +171,7 @@ def inspect(
 
 
 @app.command()
-@_guarded
+@guarded_command
 def train(
     name: DatasetName = workflow.SYNTHETIC,
     model: Annotated[str, typer.Option(help="The network.")] = "afn",
@@ -227,10 +196,10 @@ def train(
     if not final and (to is not None or not judge):
         raise UsageError("--out and --no-judge are about the model that --final trains: add --final")
     changes = [*(change or []), *([f"evaluation.seeds={seeds}"] if seeds else [])]
-    changes += _data(variant, apex, expression, part)
-    settings = _settings(all_sections(), config, changes, null, landmark_model, _defaults(model))
+    changes += data_changes(variant, apex, expression, part)
+    settings = settings_of(all_sections(), config, changes, null, landmark_model, model_defaults(model))
     where = workflow.place(name, settings, root, cache)
-    folder = _run_folder(run or f"{where.name}-{model}")
+    folder = run_folder(run or f"{where.name}-{model}")
     report = None
     if not final:
         report = workflow.train(where, settings, model, folder, jobs or workflow.cores(), _progress)
@@ -245,7 +214,7 @@ def train(
 
 
 @app.command()
-@_guarded
+@guarded_command
 def report(run: RunFolder, cache: Cache = None) -> None:
     """Write the report of a finished run again."""
     from experiments.report import write_report
@@ -258,7 +227,7 @@ def report(run: RunFolder, cache: Cache = None) -> None:
 
 
 @app.command("score")
-@_guarded
+@guarded_command
 def score_log(
     log: Annotated[
         Path, typer.Argument(help="CSV with the columns subject, y_true, y_pred[, dataset, clip_id, seed].")
@@ -278,14 +247,14 @@ def score_log(
 
 
 @app.command()
-@_guarded
+@guarded_command
 def explain(run: RunFolder, cache: Cache = None, jobs: Jobs = 0) -> None:
     """What the networks of a run look at: Grad-CAM and blanked parts of the face. Trains its first seeds again."""
     out.print(f"{workflow.explain(run, cache, jobs or workflow.cores(), _progress)}")
 
 
 @app.command()
-@_guarded
+@guarded_command
 def predict(
     videos: Annotated[list[Path], typer.Argument(help="Video files, folders of images, or folders of both.")],
     model: Annotated[Path, typer.Option(help="Folder of a model: what `mer train --final` wrote.")],
@@ -317,7 +286,7 @@ def predict(
 
 
 @app.command()
-@_guarded
+@guarded_command
 def export(
     model: Annotated[Path, typer.Argument(help="Folder of a model: what `mer train --final` wrote.", metavar="FOLDER")],
     onnx: Annotated[bool, typer.Option("--onnx", help="As ONNX (the one format there is so far).")] = False,
@@ -333,7 +302,7 @@ def export(
 
 
 @app.command()
-@_guarded
+@guarded_command
 def compare(
     runs: Annotated[list[Path], typer.Argument(help="Run folders, two or more; differences are later minus earlier.")],
     page: Annotated[
@@ -350,7 +319,7 @@ def compare(
 
 
 @app.command()
-@_guarded
+@guarded_command
 def ablate(
     name: DatasetName = workflow.SYNTHETIC,
     model: Annotated[str, typer.Option(help="The network.")] = "afn",
@@ -376,15 +345,15 @@ def ablate(
     """
     changes = [*(change or []), *([f"evaluation.seeds={seeds}"] if seeds else [])]
     changes += ["evaluation.protocol=k_fold", f"evaluation.k={folds}"] if folds else []
-    settings = _settings(all_sections(), config, changes, null, defaults=_defaults(model))
+    settings = settings_of(all_sections(), config, changes, null, defaults=model_defaults(model))
     where = workflow.place(name, settings, root, cache)
-    folder = _run_folder(run or (f"{where.name}-ablation" if model == "afn" else f"{where.name}-{model}-ablation"))
+    folder = run_folder(run or (f"{where.name}-ablation" if model == "afn" else f"{where.name}-{model}-ablation"))
     table = workflow.ablation(where, settings, model, folder, jobs or workflow.cores(), _progress)
     out.print(table, markup=False)
 
 
 @app.command()
-@_guarded
+@guarded_command
 def bench(
     out_folder: Annotated[Path, typer.Option("--out", help="Folder of the tables.")] = Path("runs/bench"),
     config: ConfigFile = None,
@@ -394,59 +363,10 @@ def bench(
     """Speed, memory and accuracy on the synthetic corpus, as ratios within one run."""
     from experiments import bench as benchmarks
 
-    settings = _settings(all_sections(), config, change)
+    settings = settings_of(all_sections(), config, change)
     path = benchmarks.run(settings, out_folder, jobs or workflow.cores(), _progress)
     out.print(path.read_text("utf-8"), markup=False)
     out.print(f"{path}")
-
-
-def _settings(
-    sections: dict[str, type[Any]],
-    source: str | None,
-    changes: list[str] | None,
-    null: bool = False,
-    landmark_model: Path | None = None,
-    defaults: Mapping[str, Mapping[str, Any]] | None = None,
-) -> Config:
-    extra = ["corpus.null=true"] if null else []
-    if landmark_model is not None:
-        extra.append(f"faces.landmark_model={landmark_model}")
-    return load_config(sections, source, [*(changes or []), *extra], defaults)
-
-
-def _data(
-    variant: str | None = None,
-    apex: str | None = None,
-    expression: str | None = None,
-    part: str | None = None,
-    table: Path | None = None,
-    corrections: str | None = None,
-) -> list[str]:
-    """The options of a data set as settings."""
-    given = {
-        "variant": variant,
-        "apex": apex,
-        "expression": expression,
-        "part": part,
-        "table": table,
-        "corrections": corrections,
-    }
-    return [f"data.{name}={json.dumps(str(value))}" for name, value in given.items() if value is not None]
-
-
-def _defaults(model: str) -> Mapping[str, Mapping[str, Any]]:
-    """What a model wants of training and of its input; refuses a name that is no model's."""
-    from fusion_net.models import MODELS
-
-    if model not in MODELS:
-        raise UsageError(f"model {model!r} is unknown: choose one of {', '.join(MODELS)}")
-    return MODELS[model].DEFAULTS
-
-
-def _run_folder(name: str) -> Path:
-    if Path(name).name != name:
-        raise UsageError(f"--name {name!r}: wanted the name of one folder below runs/")
-    return Path("runs") / name
 
 
 def _progress(title: str) -> Any:

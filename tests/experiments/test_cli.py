@@ -18,7 +18,7 @@ import pytest
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
-from experiments import cli, workflow
+from experiments import options, workflow
 from experiments.cli import app
 from preprocessing.cache import FrameWriter, read_manifest
 from preprocessing.synthetic.corpus import draw_clip
@@ -352,7 +352,7 @@ class TestExitCodes:
             raise ValueError("clip [/red] of [bold]a[/bold]")
 
         with pytest.raises(BaseException, match="1"):
-            cli._guarded(refuse)()
+            options.guarded_command(refuse)()
         assert capsys.readouterr().err == "error: clip [/red] of [bold]a[/bold]\n"
 
 
