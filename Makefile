@@ -9,6 +9,9 @@ ROOT    ?=
 # further options of the command, e.g. ARGS="--seeds 5"
 ARGS    ?=
 
+# processes that run the tests
+TEST_JOBS ?= 2
+
 BIN   := .venv/bin
 READY := .venv/.ready
 ROOT_OPTION := $(if $(ROOT),--root "$(ROOT)")
@@ -53,10 +56,10 @@ lint: $(READY) ## format check, rules and types
 	$(BIN)/mypy
 
 test: $(READY) ## the tests, under five minutes on two cores
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" --numprocesses $(TEST_JOBS) --dist loadfile
 
 test-all: $(READY) ## the slow ones too
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(TEST_JOBS) --dist loadfile
 
 smoke: $(READY) ## the whole way from drawing faces to a report and a prediction, small, in build/smoke
 	mkdir -p build/smoke
