@@ -27,18 +27,20 @@ from fusion_net.data import ClipTensors, Scaler, load_clips, subset
 from fusion_net.device import resolve_device, resolve_precision
 from fusion_net.export import export_onnx
 from fusion_net.fit import FitSettings, fit
-from fusion_net.models import AFN, MODELS, AFNSettings, Model, Output, build_model
+from fusion_net.models import AFN, FDP, MODELS, AFNSettings, FDPSettings, Model, Output, build_model
 from fusion_net.predict import predict
 from fusion_net.seeds import fold_seed
 
 __all__ = [
     "AFN",
+    "FDP",
     "MODELS",
     "NO_AUGMENTATION",
     "AFNSettings",
     "AugmentSettings",
     "Checkpoint",
     "ClipTensors",
+    "FDPSettings",
     "FitSettings",
     "Model",
     "Output",
