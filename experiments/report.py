@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from dynamic_images.encoding import VIEW_RANGE
 from dynamic_images.pages import page_environment
 from dynamic_images.streams import INPUTS, caption, is_streams
 from experiments import report_figures
@@ -83,6 +84,7 @@ def write_report(run: Path, cache: Path) -> Path:
         groups=groups,
         explained=explained(run, cache, [clip["clip_id"] for clips in groups.values() for clip in clips[:EXPLAINED]]),
         caption=caption(manifest),
+        view_range=VIEW_RANGE,
         config=(run / CONFIG).read_text(encoding="utf-8") if (run / CONFIG).is_file() else None,
     )
     write_text(run / REPORT, text)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from preprocessing.cache import clip_folder
-from preprocessing.datasets import DATASETS, find_dataset
+from preprocessing.datasets import COMPOSITES, DATASETS, find_dataset
 from preprocessing.datasets.videos import load
 from preprocessing.errors import ClipRejectedError, DatasetError, UsageError
 from preprocessing.landmarks import DlibLandmarker
@@ -131,7 +131,7 @@ class TestRefusals:
 
     def test_an_unknown_data_set(self) -> None:
         assert find_dataset("videos").load is load
-        with pytest.raises(UsageError, match=f"'vidoes' is unknown: choose one of {', '.join(sorted(DATASETS))}"):
+        with pytest.raises(UsageError, match=f"'vidoes' is unknown: choose one of {', '.join(sorted((*DATASETS, *COMPOSITES)))}"):
             find_dataset("vidoes")
 
 
