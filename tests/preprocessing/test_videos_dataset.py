@@ -131,7 +131,8 @@ class TestRefusals:
 
     def test_an_unknown_data_set(self) -> None:
         assert find_dataset("videos").load is load
-        with pytest.raises(UsageError, match=f"'vidoes' is unknown: choose one of {', '.join(sorted((*DATASETS, *COMPOSITES)))}"):
+        names = ", ".join(sorted((*DATASETS, *COMPOSITES)))
+        with pytest.raises(UsageError, match=f"'vidoes' is unknown: choose one of {names}"):
             find_dataset("vidoes")
 
 
