@@ -27,7 +27,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
-from scipy.signal import find_peaks
 
 from dynamic_images import motion_intensity as mi
 from preprocessing import alignment, optical_flow
@@ -156,6 +155,8 @@ def find_candidates(
         fps: frames per second.
         settings: see `SpotSettings`.
     """
+    from scipy.signal import find_peaks  # takes a second to load, which everything but spotting does without
+
     settings = settings or SpotSettings()
     measured = np.isfinite(curve)
     if not measured.any():

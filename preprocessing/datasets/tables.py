@@ -15,9 +15,6 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-import openpyxl
-import xlrd
-
 from preprocessing.datasets.cells import Cell, header_word, text_of
 from preprocessing.errors import DatasetError
 
@@ -141,6 +138,8 @@ def _place(words: list[str], names: tuple[str, ...]) -> int | None:
 
 
 def _xlsx_sheets(data: bytes) -> dict[str, Grid]:
+    import openpyxl  # takes a third of a second to load, which every other command does without
+
     book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
     return {
         sheet.title: [list(row) for row in sheet.iter_rows(max_row=MOST_ROWS, max_col=MOST_COLUMNS, values_only=True)]
@@ -149,6 +148,8 @@ def _xlsx_sheets(data: bytes) -> dict[str, Grid]:
 
 
 def _xls_sheets(data: bytes) -> dict[str, Grid]:
+    import xlrd
+
     log = io.StringIO()  # xlrd writes about odd files to the terminal
     book = xlrd.open_workbook(file_contents=data, logfile=log, on_demand=True)
     sheets = (book.sheet_by_index(index) for index in range(book.nsheets))
