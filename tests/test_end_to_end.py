@@ -278,5 +278,6 @@ def test_interrupted_at_any_moment_it_ends_with_the_same_bytes(
             assert (code, said.splitlines()[-1][:11]) == (130, "interrupted"), moment.name
     assert sum(code is not None and code != 0 for code in codes) >= len(MOMENTS) - 3, codes
     mer(tmp_path, "train", "synthetic", *SMALL, "--jobs", "1")
-    by_others = re.compile(r"cache/synthetic/(index\.|sheets/|frames/)|runs/(synthetic-fdp|compare)/")  # other tests' work
+    # what other tests of this module have made there
+    by_others = re.compile(r"cache/synthetic/(index\.|sheets/|frames/)|runs/(synthetic-fdp|compare)/")
     assert [n for n in different(contents(tmp_path), contents(small)) if not by_others.match(n)] == []
