@@ -8,14 +8,14 @@ Pure functions take and return arrays:
 
 `clip_images` goes the whole way from a clip to its images, `build_dataset` does so for many, and `build_images` is the
 last step alone, from the cache to the cache. `motion_curve` and `find_candidates` propose intervals in long videos
-(experimental). The pictures for people are made by
-`dynamic_images.contact_sheet` and `dynamic_images.gallery`; they import matplotlib and are therefore not named here.
+(experimental). The pictures for people are made in
+`dynamic_images.inspection`, which imports matplotlib and is therefore not named here.
 """
 
 from dynamic_images.build import ImageSettings, build_images, images_key
-from dynamic_images.dataset import StageSettings, build_dataset, clip_images
 from dynamic_images.encoding import INPUT_SCALE, VIEW_RANGE, from_input, from_view, to_input, to_view
 from dynamic_images.motion_intensity import apex_of, frame_intensity, intensity_curve, intensity_order, region_mask
+from dynamic_images.pipeline import StageSettings, build_dataset, clip_images
 from dynamic_images.rank_pooling import (
     apex_centred_order,
     apex_centred_weights,
@@ -26,7 +26,7 @@ from dynamic_images.rank_pooling import (
     pool,
 )
 from dynamic_images.representations import REPRESENTATIONS, Motion, pooling_order
-from dynamic_images.spotting import SpotSettings, find_candidates, motion_curve
+from dynamic_images.spotting.motion_curve import SpotSettings, find_candidates, motion_curve
 
 __all__ = [
     "INPUT_SCALE",

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import cv2
 import typer
 
-from experiments import provenance, workflow
+from experiments import workflow
 from experiments.config import all_sections, offline_sections
 from experiments.options import (
     Apex,
@@ -36,6 +36,7 @@ from experiments.options import (
     settings_of,
 )
 from experiments.progress import progress
+from experiments.runs import provenance
 from preprocessing.errors import UsageError
 
 app = typer.Typer(
@@ -76,7 +77,7 @@ def synth_streams(
     null: Annotated[bool, typer.Option("--null", help="The same images with permuted labels.")] = False,
 ) -> None:
     """Write an example of precomputed image streams: a table and 442 small images of 68 made-up subjects."""
-    from preprocessing.synthetic.streams import ExampleSettings, write_example
+    from preprocessing.synthetic.precomputed_example import ExampleSettings, write_example
 
     out.print(f"{write_example(at, ExampleSettings(seed=seed, null=null))}")
 
@@ -157,7 +158,7 @@ def inspect(
     jobs: Jobs = 0,
 ) -> None:
     """Contact sheet of every clip and one page of the data set."""
-    from dynamic_images.gallery import write_gallery  # matplotlib takes a second to load
+    from dynamic_images.inspection.gallery import write_gallery  # matplotlib takes a second to load
 
     settings = settings_of(offline_sections(), config, change, null)
     where = workflow.place(name, settings, root, cache)
@@ -217,8 +218,8 @@ def train(
 @guarded_command
 def report(run: RunFolder, cache: Cache = None) -> None:
     """Write the report of a finished run again."""
-    from experiments.report import write_report
-    from experiments.results import METRICS_FILE, read_json
+    from experiments.pages.report import write_report
+    from experiments.runs.run import METRICS_FILE, read_json
 
     name = read_json(run / METRICS_FILE).get("cache", "")
     if cache is None and not name:
@@ -235,8 +236,8 @@ def score_log(
     classes: Annotated[str | None, typer.Option(help="The class list, a,b,c; default: the labels that occur.")] = None,
 ) -> None:
     """Score somebody's prediction log: accuracy, UF1, UAR with intervals over subjects, and the confusion matrix."""
-    from experiments import scoring
     from experiments.score_tables import tables
+    from experiments.scoring import prediction_log as scoring
 
     names = None if classes is None else scoring.class_list(classes)
     found = scoring.assess(scoring.read_log(log), names)
@@ -265,7 +266,7 @@ def predict(
     jobs: Jobs = 0,
 ) -> None:
     """Apply a trained model to videos of your own: a table, a JSON file and a page."""
-    from dynamic_images.spotting import SpotSettings
+    from dynamic_images.spotting.motion_curve import SpotSettings
     from experiments import prediction
 
     search = SpotSettings() if spot else None
@@ -311,7 +312,7 @@ def compare(
     cost: Annotated[bool, typer.Option(help="Measure what the networks cost on this machine.")] = True,
 ) -> None:
     """Runs side by side on the same clips: scores, paired differences, classes, subjects, cost; one page."""
-    from experiments.compare import markdown
+    from experiments.pages.comparison import markdown
 
     found, numbers = workflow.comparison(runs, page, cost, _progress)
     out.print(markdown(numbers), markup=False)
@@ -374,7 +375,7 @@ def _progress(title: str) -> Any:
 
 
 def _show_scores(run: Path) -> None:
-    from experiments.results import METRICS_FILE, read_json
+    from experiments.runs.run import METRICS_FILE, read_json
     from experiments.score_tables import score_table
 
     metrics = read_json(run / METRICS_FILE)

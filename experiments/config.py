@@ -15,9 +15,9 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import tomli_w
 
 from dynamic_images.build import ImageSettings
-from dynamic_images.dataset import StageSettings
-from dynamic_images.streams import StreamSettings
-from preprocessing.cache import plain
+from dynamic_images.pipeline import StageSettings
+from dynamic_images.precomputed import StreamSettings
+from preprocessing.artefacts.files import plain
 from preprocessing.datasets.settings import DataSettings
 from preprocessing.errors import UsageError
 from preprocessing.optical_flow import FlowSettings

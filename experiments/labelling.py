@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from dynamic_images.streams import is_streams
+from dynamic_images.precomputed import is_streams
 from preprocessing.datasets import Dataset
 from preprocessing.datasets.composites import find_composite
 from preprocessing.datasets.labels import Scheme, class_of, class_order, find_scheme

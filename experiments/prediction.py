@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dynamic_images.candidates import Proposal, propose
-from dynamic_images.gallery import write_gallery
-from dynamic_images.spotting import SpotSettings
-from experiments.results import library_versions, to_csv, write_json
-from fusion_net.apply import predict_clips
+from dynamic_images.inspection.gallery import write_gallery
+from dynamic_images.spotting.candidates import Proposal, propose
+from dynamic_images.spotting.motion_curve import SpotSettings
+from experiments.runs.run import library_versions, to_csv, write_json
 from fusion_net.checkpoint import Checkpoint, load
-from preprocessing.cache import write_text
+from fusion_net.inference import predict_clips
+from preprocessing.artefacts.files import write_text
 from preprocessing.clips import Clip, check_unique
 from preprocessing.datasets import videos as adapter
 from preprocessing.errors import ClipRejectedError, UsageError
-from preprocessing.landmarks import DlibLandmarker
+from preprocessing.faces.landmarks import DlibLandmarker
 from preprocessing.video import Frame, FrameSource
 
 Step = Callable[[int, int, str], None]
@@ -245,7 +245,7 @@ def _remarks(checkpoint: Checkpoint) -> Iterator[str]:
 
 
 def _write(found: Predictions, out: Path) -> None:
-    from experiments.prediction_page import render  # the page knows this module
+    from experiments.pages.predictions import render  # the page knows this module
 
     write_text(out / TABLE, to_csv(found.table))
     records = [

@@ -10,8 +10,8 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from experiments.metrics import METRICS
-from experiments.scoring import Assessment
+from experiments.scoring.metrics import METRICS
+from experiments.scoring.prediction_log import Assessment
 
 TITLES = {"accuracy": "accuracy", "uf1": "UF1", "uar": "UAR"}
 

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from dynamic_images.dataset import build_dataset, recorded_stages
-from dynamic_images.streams import build_streams, is_streams
-from experiments import provenance
+from dynamic_images.pipeline import build_dataset, recorded_stages
+from dynamic_images.precomputed import build_streams, is_streams
 from experiments.config import Config, for_streams
 from experiments.labelling import check_scheme, scheme_name, with_classes
 from experiments.progress import Progress
-from experiments.protocols import Protocol, find_protocol
-from preprocessing.cache import MANIFEST, read_manifest, write_text
+from experiments.runs import provenance
+from experiments.scoring.protocols import Protocol, find_protocol
+from preprocessing.artefacts.files import write_text
+from preprocessing.artefacts.manifest import MANIFEST, read_manifest
 from preprocessing.datasets import Dataset, DataSettings, find_dataset
 from preprocessing.datasets.composite_check import differences
 from preprocessing.datasets.composites import count, find_composite, join
@@ -26,7 +27,7 @@ from preprocessing.errors import UsageError
 from preprocessing.synthetic.corpus import generate
 
 if TYPE_CHECKING:
-    from fusion_net.data import ClipTensors
+    from fusion_net.inputs import ClipTensors
 
 SYNTHETIC = "synthetic"
 
@@ -159,7 +160,7 @@ def train(where: Place, config: Config, model: str, run: Path, jobs: int, progre
     The synthetic corpus and its artefacts are brought up to date first; so are those of other data sets where their
     root is given. Otherwise what `mer dataset` left is used.
     """
-    from experiments.loso import Recipe, evaluate  # torch takes seconds to load; offline commands do without
+    from experiments.runs.folds import Recipe, evaluate  # torch takes seconds to load; offline commands do without
 
     _brought_up_to_date(where, config, jobs, progress)
     config = resolve(config, read_manifest(where.cache))
@@ -170,7 +171,7 @@ def train(where: Place, config: Config, model: str, run: Path, jobs: int, progre
     provenance.keep(run, where.dataset, said_of_a_run(where, config))
     peaks = None
     if where.dataset.name == SYNTHETIC and where.root is not None:
-        from experiments import truth
+        from experiments import chain_accuracy as truth
 
         with progress("comparing with the truth") as step:
             truth.write(run, where.root, where.cache, config, step)
@@ -192,10 +193,10 @@ def train(where: Place, config: Config, model: str, run: Path, jobs: int, progre
 def explain(run: Path, cache: Path | None, jobs: int, progress: Progress) -> Path:
     """Explain a finished run and write its report again, from the settings that lie in its folder."""
     from experiments.config import all_sections, load_config
-    from experiments.explanations import explain as explain_run
-    from experiments.loso import Recipe
-    from experiments.report import write_report
-    from experiments.results import METRICS_FILE, PREDICTIONS, RUN, read_json, read_predictions
+    from experiments.pages.report import write_report
+    from experiments.runs.explanations import explain as explain_run
+    from experiments.runs.folds import Recipe
+    from experiments.runs.run import METRICS_FILE, PREDICTIONS, RUN, read_json, read_predictions
 
     model, name = read_json(run / RUN)["model"], read_json(run / METRICS_FILE).get("cache", "")
     config = load_config(all_sections(), str(run / "config.toml"))
@@ -221,8 +222,8 @@ def final(
     where: Place, config: Config, model: str, run: Path, out: Path, jobs: int, progress: Progress, judge: bool = True
 ) -> Path:
     """A model folder trained on all subjects; with ``judge``, the leave-one-subject-out run is finished first."""
-    from experiments.final import judged, train_final
-    from experiments.loso import Recipe
+    from experiments.runs.final import judged, train_final
+    from experiments.runs.folds import Recipe
 
     if where.dataset.name == STREAMS:
         raise UsageError(f"--final has no use on {STREAMS}: a model of images that were made elsewhere fits no video")
@@ -251,8 +252,8 @@ def final(
 
 def ablation(where: Place, config: Config, model: str, folder: Path, jobs: int, progress: Progress) -> str:
     """The variants of a model on the same folds and seeds; returns the table as Markdown."""
-    from experiments.ablation import ablate, markdown, variants
-    from experiments.loso import Recipe
+    from experiments.runs.ablation import ablate, markdown, variants
+    from experiments.runs.folds import Recipe
 
     _brought_up_to_date(where, config, jobs, progress)
     manifest = read_manifest(where.cache)
@@ -278,8 +279,8 @@ def ablation(where: Place, config: Config, model: str, folder: Path, jobs: int, 
 
 def comparison(folders: list[Path], page: Path | None, cost: bool, progress: Progress) -> tuple[Path, dict[str, Any]]:
     """Compare finished runs; returns the page and its numbers."""
-    from experiments.compare import read_runs, write_comparison
-    from experiments.cost import measure
+    from experiments.pages.comparison import read_runs, write_comparison
+    from experiments.runs.cost import measure
 
     runs = read_runs(folders)
     if cost:
@@ -294,7 +295,7 @@ def comparison(folders: list[Path], page: Path | None, cost: bool, progress: Pro
 
 def load_tensors(where: Place, config: Config, model: str) -> ClipTensors:
     """The labelled clips of a cache as a model eats them; clips that the label scheme leaves out are not among them."""
-    from fusion_net.data import load_clips
+    from fusion_net.inputs import load_clips
     from fusion_net.models import MODELS
 
     classes, manifest = with_classes(where.dataset, config["evaluation"].scheme, read_manifest(where.cache))

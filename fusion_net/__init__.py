@@ -20,15 +20,14 @@ A trained model on clips of one's own, and as a file for other programs::
 
 from __future__ import annotations
 
-from fusion_net.apply import predict_clips
 from fusion_net.augment import NO_AUGMENTATION, AugmentSettings, mirror, mirror_action_units
 from fusion_net.checkpoint import Checkpoint, load, save
-from fusion_net.data import ClipTensors, Scaler, load_clips, subset
 from fusion_net.device import resolve_device, resolve_precision
 from fusion_net.export import export_onnx
 from fusion_net.fit import FitSettings, fit
+from fusion_net.inference import predict, predict_clips
+from fusion_net.inputs import ClipTensors, Scaler, load_clips, subset
 from fusion_net.models import AFN, FDP, MODELS, AFNSettings, FDPSettings, Model, Output, build_model
-from fusion_net.predict import predict
 from fusion_net.seeds import fold_seed
 
 __all__ = [

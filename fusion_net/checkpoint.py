@@ -15,10 +15,10 @@ import safetensors.torch
 from safetensors import SafetensorError
 
 from dynamic_images.build import VERSION as IMAGES_VERSION
-from dynamic_images.dataset import StageSettings
-from fusion_net.data import Scaler
+from dynamic_images.pipeline import StageSettings
+from fusion_net.inputs import Scaler
 from fusion_net.models import MODELS, Model, build_model, name_of
-from preprocessing.cache import plain, write_text
+from preprocessing.artefacts.files import plain, write_text
 from preprocessing.errors import ToolkitError
 from preprocessing.pipeline import FACES_VERSION, FLOW_VERSION
 

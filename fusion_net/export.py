@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from fusion_net.augment import mirror
 from fusion_net.checkpoint import Checkpoint
 from fusion_net.models import Model, name_of
-from preprocessing.cache import plain
+from preprocessing.artefacts.files import plain
 from preprocessing.errors import EnvironmentProblemError
 
 ONNX = "model.onnx"
@@ -29,7 +29,7 @@ def export_onnx(checkpoint: Checkpoint, path: Path) -> Path:
     """Write the model as ONNX, opset 18, any batch size.
 
     The graph does all that stands between the cached pictures and an answer: it divides by the input scales, and it
-    averages the probabilities of a clip and of its mirror image as `fusion_net.predict` does.
+    averages the probabilities of a clip and of its mirror image as `fusion_net.inference` does.
 
     Inputs, by their names in ``INPUTS``: what `fusion_net.load_clips` reads at the model's size, unscaled: a dynamic
     image is (B, 3, S, S) float32 in grey levels. Outputs: ``logits`` (B, K) of the clip as it is, ``probabilities``
@@ -94,7 +94,7 @@ def input_shapes(model: Model, size: int) -> dict[str, tuple[int, ...]]:
 
 
 class _Whole(nn.Module):
-    """From unscaled inputs to answers, as `fusion_net.predict` gives them."""
+    """From unscaled inputs to answers, as `fusion_net.inference` gives them."""
 
     def __init__(self, model: Model, scales: dict[str, float]) -> None:
         super().__init__()

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from fusion_net.augment import AugmentSettings, augment
-from fusion_net.data import ClipTensors
 from fusion_net.device import Device, Precision, resolve_device, resolve_precision
+from fusion_net.inputs import ClipTensors
 from fusion_net.losses import Balance, class_weights, smooth_targets
 from fusion_net.models.contract import Model
 from fusion_net.seeds import fold_seed, generator

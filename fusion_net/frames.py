@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynamic_images.build import in_steady_light
-from preprocessing.cache import ClipFolder, FrameReader
+from preprocessing.artefacts.clip_folder import ClipFolder
+from preprocessing.artefacts.frame_stack import FrameReader
 from preprocessing.errors import ToolkitError
 
 CROPS, LANDMARKS = "crops.npy", "landmarks.npy"

@@ -9,7 +9,8 @@ Public here: a data set is opened with `open_dataset`, and one of yours becomes 
 
 from pathlib import Path
 
-from preprocessing.cache import clip_folder, read_manifest
+from preprocessing.artefacts.clip_folder import clip_folder
+from preprocessing.artefacts.manifest import read_manifest
 from preprocessing.clips import Clip
 from preprocessing.datasets import DATASETS, Dataset, DataSettings, find_dataset
 from preprocessing.errors import ClipRejectedError, DatasetError, ToolkitError

@@ -12,14 +12,17 @@ from typing import Any
 import cv2
 import numpy as np
 
-from preprocessing import alignment, optical_flow
-from preprocessing.alignment import Transform
-from preprocessing.cache import ClipFolder, Entry, FrameReader, FrameWriter, key_of, plain
+from preprocessing import optical_flow
+from preprocessing.artefacts.clip_folder import ClipFolder, Entry
+from preprocessing.artefacts.files import key_of, plain
+from preprocessing.artefacts.frame_stack import FrameReader, FrameWriter
 from preprocessing.clips import MIN_FRAMES, Clip
 from preprocessing.errors import ClipRejectedError
-from preprocessing.landmarks import Box, Landmarker, dlib_version
+from preprocessing.faces import alignment
+from preprocessing.faces.alignment import Transform
+from preprocessing.faces.landmarks import Box, Landmarker, dlib_version
+from preprocessing.faces.tracking import choose_face, follow
 from preprocessing.optical_flow import FlowSettings
-from preprocessing.tracking import choose_face, follow
 from preprocessing.video import Frame
 
 FACES_VERSION = 1

@@ -9,10 +9,11 @@ from typing import Any
 
 import pandas as pd
 
-from experiments import truth, workflow
+from experiments import chain_accuracy as truth
+from experiments import workflow
 from experiments.bench import offline, training
 from experiments.config import Config
-from preprocessing.cache import write_text
+from preprocessing.artefacts.files import write_text
 
 
 def run(config: Config, out: Path, jobs: int, progress: workflow.Progress) -> Path:

@@ -20,15 +20,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dynamic_images.build import build_images
-from dynamic_images.dataset import StageSettings, build_clip, build_dataset
-from experiments import truth
+from dynamic_images.pipeline import StageSettings, build_clip, build_dataset
+from experiments import chain_accuracy as truth
 from experiments.config import Config
-from preprocessing import alignment, optical_flow
-from preprocessing.alignment import Transform
-from preprocessing.cache import ClipFolder, clip_folder
+from preprocessing import optical_flow
+from preprocessing.artefacts.clip_folder import ClipFolder, clip_folder
 from preprocessing.clips import Clip
 from preprocessing.datasets import synthetic
-from preprocessing.landmarks import DlibLandmarker
+from preprocessing.faces import alignment
+from preprocessing.faces.alignment import Transform
+from preprocessing.faces.landmarks import DlibLandmarker
 from preprocessing.optical_flow import FlowSettings, Prepared, flow_prepared, prepare
 from preprocessing.synthetic.truth import Truth, dense_motion, load_truth
 from preprocessing.video import Frame, ImageSequence

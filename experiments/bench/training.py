@@ -13,10 +13,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from experiments import workflow
 from experiments.config import Config
-from experiments.loso import Recipe, run_folds
-from experiments.protocols import leave_one_subject_out
-from fusion_net.data import subset
+from experiments.runs.folds import Recipe, run_folds
+from experiments.scoring.protocols import leave_one_subject_out
 from fusion_net.fit import fit
+from fusion_net.inputs import subset
 from fusion_net.models import build_model
 
 EPOCHS = 10  # enough that starting a fold hardly counts

@@ -9,7 +9,7 @@ import torch
 
 from fusion_net.models.afn import AFN, AFNSettings
 from fusion_net.models.contract import Batch, Model, Output
-from fusion_net.models.fdp import FDP, FDPSettings
+from fusion_net.models.fdp.network import FDP, FDPSettings
 from fusion_net.seeds import fold_seed
 
 __all__ = ["AFN", "FDP", "MODELS", "AFNSettings", "Batch", "FDPSettings", "Model", "Output", "build_model", "name_of"]

@@ -27,9 +27,9 @@ from preprocessing.datasets import (
     videos,
 )
 from preprocessing.datasets.composites import COMPOSITES, JOIN, is_composite
-from preprocessing.datasets.layout import Layout
+from preprocessing.datasets.reading.layout import Layout
+from preprocessing.datasets.reading.survey import Survey, survey
 from preprocessing.datasets.settings import DataSettings
-from preprocessing.datasets.survey import Survey, survey
 from preprocessing.errors import UsageError
 
 

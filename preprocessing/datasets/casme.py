@@ -8,7 +8,7 @@ numbers are those of the files.
 from __future__ import annotations
 
 from preprocessing.datasets.casme2 import COLUMNS, folder_key, row_of
-from preprocessing.datasets.layout import Layout, Published, rows_by_header
+from preprocessing.datasets.reading.layout import Layout, Published, rows_by_header
 
 LAYOUT = Layout(
     name="casme",

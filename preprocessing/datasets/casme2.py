@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 
-from preprocessing.datasets.cells import subject_number
-from preprocessing.datasets.folders import ImageFolder
-from preprocessing.datasets.layout import (
+from preprocessing.datasets.reading.cells import subject_number
+from preprocessing.datasets.reading.folders import ImageFolder
+from preprocessing.datasets.reading.layout import (
     Key,
     Layout,
     Published,
@@ -21,7 +21,7 @@ from preprocessing.datasets.layout import (
     numbered_subject,
     rows_by_header,
 )
-from preprocessing.datasets.tables import TableRow
+from preprocessing.datasets.reading.tables import TableRow
 
 COLUMNS = ("subject", "clip", "onset", "apex", "offset", "emotion")
 _REST = {"others": 99, "disgust": 63, "happiness": 32, "repression": 27}

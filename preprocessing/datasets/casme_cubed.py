@@ -11,9 +11,9 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from preprocessing.datasets.cells import subject_number
-from preprocessing.datasets.folders import ImageFolder
-from preprocessing.datasets.layout import (
+from preprocessing.datasets.reading.cells import subject_number
+from preprocessing.datasets.reading.folders import ImageFolder
+from preprocessing.datasets.reading.layout import (
     Key,
     Layout,
     Published,
@@ -23,7 +23,7 @@ from preprocessing.datasets.layout import (
     numbered_subject,
     rows_by_header,
 )
-from preprocessing.datasets.tables import TableRow
+from preprocessing.datasets.reading.tables import TableRow
 
 COLUMNS = ("subject", "clip", "onset", "apex", "offset", "emotion")
 COLUMNS_C = ("subject", "clip", "onset", "offset", "emotion")

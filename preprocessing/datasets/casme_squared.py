@@ -11,11 +11,20 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from preprocessing.datasets.cells import Cell, subject_number, text_of, whole_number
-from preprocessing.datasets.folders import ImageFolder
-from preprocessing.datasets.layout import Key, Layout, Published, Row, Source, StrayRowError, clip_name, sort_out
-from preprocessing.datasets.tables import COLUMNS as NAMES
-from preprocessing.datasets.tables import Grid, TableRow, find_header, read_sheets, table_rows
+from preprocessing.datasets.reading.cells import Cell, subject_number, text_of, whole_number
+from preprocessing.datasets.reading.folders import ImageFolder
+from preprocessing.datasets.reading.layout import (
+    Key,
+    Layout,
+    Published,
+    Row,
+    Source,
+    StrayRowError,
+    clip_name,
+    sort_out,
+)
+from preprocessing.datasets.reading.tables import COLUMNS as NAMES
+from preprocessing.datasets.reading.tables import Grid, TableRow, find_header, read_sheets, table_rows
 from preprocessing.errors import DatasetError
 
 COLUMNS = ("subject", "clip", "onset", "apex", "offset", "emotion", "kind")

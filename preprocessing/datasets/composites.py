@@ -13,7 +13,8 @@ from types import MappingProxyType
 
 import pandas as pd
 
-from preprocessing.cache import MANIFEST, clip_folder, read_manifest, write_manifest_table, write_members
+from preprocessing.artefacts.clip_folder import clip_folder, write_members
+from preprocessing.artefacts.manifest import MANIFEST, read_manifest, write_manifest_table
 from preprocessing.datasets.labels import SCHEMES, Scheme, class_of
 from preprocessing.errors import DatasetError, ToolkitError, UsageError
 

@@ -8,10 +8,18 @@ schemes.
 
 from __future__ import annotations
 
-from preprocessing.datasets.cells import subject_number
-from preprocessing.datasets.folders import ImageFolder
-from preprocessing.datasets.layout import Key, Layout, Row, clip_name, is_prose, numbered_subject, rows_by_header
-from preprocessing.datasets.tables import TableRow
+from preprocessing.datasets.reading.cells import subject_number
+from preprocessing.datasets.reading.folders import ImageFolder
+from preprocessing.datasets.reading.layout import (
+    Key,
+    Layout,
+    Row,
+    clip_name,
+    is_prose,
+    numbered_subject,
+    rows_by_header,
+)
+from preprocessing.datasets.reading.tables import TableRow
 
 COLUMNS = ("subject", "clip", "onset", "apex", "offset", "emotion")
 _OTHER_KINDS = {"rgb", "depth", "di4d"}

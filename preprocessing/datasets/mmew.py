@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import re
 
-from preprocessing.datasets.cells import emotion_word
-from preprocessing.datasets.folders import ImageFolder
-from preprocessing.datasets.layout import (
+from preprocessing.datasets.reading.cells import emotion_word
+from preprocessing.datasets.reading.folders import ImageFolder
+from preprocessing.datasets.reading.layout import (
     Key,
     Layout,
     Published,
@@ -23,7 +23,7 @@ from preprocessing.datasets.layout import (
     is_prose,
     rows_by_header,
 )
-from preprocessing.datasets.tables import TableRow
+from preprocessing.datasets.reading.tables import TableRow
 
 COLUMNS = ("clip", "onset", "apex", "offset", "emotion")
 CODES = {"01": "happiness", "02": "surprise", "03": "disgust", "05": "fear", "06": "sadness", "07": "anger"}

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 
-from preprocessing.datasets.folders import ImageFolder
-from preprocessing.datasets.layout import Key, Layout, Published, Row, Source
+from preprocessing.datasets.reading.folders import ImageFolder
+from preprocessing.datasets.reading.layout import Key, Layout, Published, Row, Source
 
 _CLIP = re.compile(r"s0*(\d+)_(?:s0*\d+_)?(ne|po|sur)_0*(\d+)")
 _OTHER_SETS = {"vis", "nir", "non_micro", "nonmicro", "non-micro", "hs_long", "smic-hs-e"}

@@ -25,14 +25,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from preprocessing.cache import write_text
+from preprocessing.artefacts.files import write_text
 from preprocessing.errors import DatasetError, EnvironmentProblemError
 from preprocessing.synthetic import rendering
 from preprocessing.synthetic.action_units import EMOTIONS, notation
 from preprocessing.synthetic.geometry import Identity, draw_identity
-from preprocessing.synthetic.plot import draw_truth
 from preprocessing.synthetic.portrait import Portrait, draw_portrait
 from preprocessing.synthetic.settings import CorpusSettings
+from preprocessing.synthetic.timeline import draw_truth
 from preprocessing.synthetic.truth import Truth
 from preprocessing.workers import unordered
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from preprocessing.cache import ClipFolder
+from preprocessing.artefacts.clip_folder import ClipFolder
 
 SIZE = 64
 

@@ -13,7 +13,7 @@ from dynamic_images import build
 from dynamic_images.build import CHOICES, ImageSettings, build_images, images_key
 from dynamic_images.encoding import from_view
 from dynamic_images.rank_pooling import harmonic_weights, linear_weights, pool
-from preprocessing.cache import ClipFolder
+from preprocessing.artefacts.clip_folder import ClipFolder
 from preprocessing.errors import ToolkitError
 from preprocessing.optical_flow import FlowSettings
 

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dynamic_images.dataset import StageSettings, build_dataset
-from preprocessing.cache import clip_folder, read_manifest
+from dynamic_images.pipeline import StageSettings, build_dataset
+from preprocessing.artefacts.clip_folder import clip_folder
+from preprocessing.artefacts.manifest import read_manifest
 from preprocessing.datasets import DATASETS, DataSettings
 from preprocessing.pipeline import FaceSettings
 from preprocessing.synthetic.corpus import draw_clip

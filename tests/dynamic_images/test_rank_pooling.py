@@ -18,7 +18,7 @@ from dynamic_images.rank_pooling import (
     linear_weights,
     pool,
 )
-from preprocessing.cache import FrameReader
+from preprocessing.artefacts.frame_stack import FrameReader
 
 
 def noise(n_frames: int, *shape: int, seed: int = 0) -> np.ndarray:

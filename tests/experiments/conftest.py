@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 import torch
 
-from experiments.loso import Recipe, clip_table, evaluate
+from experiments.runs.folds import Recipe, clip_table, evaluate
 from fusion_net import AFNSettings, ClipTensors, FitSettings
 from fusion_net.models import FDPSettings
-from preprocessing.cache import clip_folder, write_manifest
+from preprocessing.artefacts.clip_folder import clip_folder
+from preprocessing.artefacts.manifest import write_manifest
 
 CLASSES = ("calm", "happy", "other")
 SUBJECTS, CLIPS_EACH = 4, 6

@@ -20,7 +20,8 @@ from typer.testing import CliRunner
 
 from experiments import options, workflow
 from experiments.cli import app
-from preprocessing.cache import FrameWriter, read_manifest
+from preprocessing.artefacts.frame_stack import FrameWriter
+from preprocessing.artefacts.manifest import read_manifest
 from preprocessing.synthetic.corpus import draw_clip
 from preprocessing.synthetic.settings import CorpusSettings
 

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from experiments.cli import app
-from preprocessing.cache import read_manifest
+from preprocessing.artefacts.manifest import read_manifest
 from preprocessing.synthetic.corpus import draw_clip
 from preprocessing.synthetic.settings import CorpusSettings
 from tests.preprocessing import lookalikes as look

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments.config import Config, all_sections, for_streams, load_config, offline_sections
-from preprocessing.cache import key_of
+from preprocessing.artefacts.files import key_of
 from preprocessing.errors import UsageError
 
 SECTIONS = all_sections()

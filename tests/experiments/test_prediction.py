@@ -17,12 +17,12 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from dynamic_images.dataset import StageSettings
-from dynamic_images.spotting import SpotSettings
+from dynamic_images.pipeline import StageSettings
+from dynamic_images.spotting.motion_curve import SpotSettings
 from experiments import prediction
-from experiments.final import train_final
-from experiments.loso import Recipe
 from experiments.prediction import predict_videos
+from experiments.runs.final import train_final
+from experiments.runs.folds import Recipe
 from fusion_net import ClipTensors
 from preprocessing.errors import ToolkitError, UsageError
 from preprocessing.pipeline import FaceSettings

@@ -13,10 +13,11 @@ import pytest
 from typer.testing import CliRunner
 
 from experiments.cli import app
-from experiments.loso import Recipe, train_fold
-from experiments.protocols import Fold
+from experiments.runs.folds import Recipe, train_fold
+from experiments.scoring.protocols import Fold
 from fusion_net import AFNSettings, AugmentSettings, ClipTensors, FitSettings
-from preprocessing.cache import clip_folder, read_manifest, write_manifest
+from preprocessing.artefacts.clip_folder import clip_folder
+from preprocessing.artefacts.manifest import read_manifest, write_manifest
 
 QUICK = (
     *("--jobs", "1", "--seeds", "1", "--set", "fit.epochs=1", "--set", "afn.features=8"),

@@ -13,7 +13,8 @@ from experiments import workflow
 from experiments.config import Config, all_sections, load_config
 from experiments.labelling import labelled
 from experiments.workflow import Place, load_tensors, make_dataset, place, training_jobs
-from preprocessing.cache import clip_folder, write_manifest
+from preprocessing.artefacts.clip_folder import clip_folder
+from preprocessing.artefacts.manifest import write_manifest
 from preprocessing.datasets import find_dataset
 from preprocessing.datasets.labels import SCHEMES
 from preprocessing.errors import DatasetError, ToolkitError, UsageError

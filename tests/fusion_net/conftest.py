@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from fusion_net.data import ClipTensors
+from fusion_net.inputs import ClipTensors
 
 CLASSES = ("happiness", "surprise", "disgust", "repression", "others")
 

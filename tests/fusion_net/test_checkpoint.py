@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from dynamic_images.build import ImageSettings
-from dynamic_images.dataset import StageSettings
+from dynamic_images.pipeline import StageSettings
 from fusion_net.checkpoint import Checkpoint, load, save
-from fusion_net.data import ClipTensors, Scaler, subset
+from fusion_net.inference import predict
+from fusion_net.inputs import ClipTensors, Scaler, subset
 from fusion_net.models import AFNSettings, build_model
-from fusion_net.predict import predict
 from preprocessing.errors import ToolkitError
 from preprocessing.pipeline import FaceSettings
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from fusion_net.checkpoint import Checkpoint
-from fusion_net.data import ClipTensors, Scaler
 from fusion_net.export import export_onnx, input_shapes
+from fusion_net.inference import predict
+from fusion_net.inputs import ClipTensors, Scaler
 from fusion_net.models import MODELS, build_model
-from fusion_net.predict import predict
 
 pytest.importorskip("onnxscript", reason="needs the extra `export`")
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra `export`")

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from fusion_net.augment import NO_AUGMENTATION
-from fusion_net.data import ClipTensors, Scaler, subset
 from fusion_net.device import resolve_device, resolve_precision
 from fusion_net.fit import FitSettings, fit, learning_rate
+from fusion_net.inference import predict
+from fusion_net.inputs import ClipTensors, Scaler, subset
 from fusion_net.models import AFN, AFNSettings, build_model
 from fusion_net.models.contract import Model
-from fusion_net.predict import predict
 from fusion_net.seeds import fold_seed
 from preprocessing.errors import EnvironmentProblemError, ToolkitError
 

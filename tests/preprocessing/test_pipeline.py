@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from preprocessing import alignment
-from preprocessing.cache import RECORD, ClipFolder
+from preprocessing.artefacts.clip_folder import RECORD, ClipFolder
 from preprocessing.clips import Clip
 from preprocessing.errors import ClipRejectedError
-from preprocessing.landmarks import Box, GivenLandmarker, Landmarker, Points
+from preprocessing.faces import alignment
+from preprocessing.faces.landmarks import Box, GivenLandmarker, Landmarker, Points
 from preprocessing.optical_flow import FlowSettings
 from preprocessing.pipeline import FaceSettings, process_clip
 from preprocessing.video import Frame, FrameSource, image_sequence

@@ -1,0 +1,1 @@
+"""Find intervals of movement in long videos."""

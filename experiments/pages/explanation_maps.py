@@ -1,0 +1,150 @@
+"""The explanations of a run as the report shows them: numbers, mean maps by class, maps of single clips.
+
+It reads what `experiments.runs.explanations` has written. A map is drawn over a picture as a glow of one colour scale,
+from nothing (no evidence for the class) to white (the map's own maximum): maps of two networks compare in shape, not
+in strength.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from experiments.runs.run import PREDICTIONS
+from preprocessing.artefacts.clip_folder import clip_folder
+from preprocessing.artefacts.frame_stack import FrameReader
+
+FOLDER, NUMBERS, MAPS = "explanations", "explanations.json", "maps.npz"
+VERSION = 1
+SIDE = 160
+TITLES = {"grad_cam": "Grad-CAM", "hires_cam": "HiResCAM"}
+SHORT = {"temporal_ranked": "TRDI", "motion_intensity": "MIDI"}
+GLOW = 0.75
+"""Opacity of a map at its maximum."""
+
+Picture = NDArray[np.uint8]
+
+
+def explained(run: Path, cache: Path, clips: Sequence[str]) -> dict[str, Any] | None:
+    """What the report's section is filled with; None where the run has no explanations.
+
+    Those of other predictions, or of another version, are not shown: ``{"stale": True}``.
+
+    Args:
+        run: the run folder.
+        cache: ``cache/<dataset>``: dynamic images and crops.
+        clips: clips to show, of those that are there.
+    """
+    numbers = read_numbers(run)
+    if numbers is None:
+        return {"stale": True} if (run / FOLDER / NUMBERS).is_file() else None
+    maps = read_maps(run)
+    place = {str(clip_id): i for i, clip_id in enumerate(maps["clip_id"])}
+    streams = numbers["streams"]
+    return {
+        **numbers,
+        "stale": False,
+        "titles": TITLES,
+        "short": {stream: SHORT.get(stream, stream) for stream in streams},
+        "classes": [
+            _mean_row(name, maps, np.flatnonzero(maps["y_true"] == name), streams, cache)
+            for name in numbers["occlusion"][0]["by_class"]
+            if (maps["y_true"] == name).any()
+        ],
+        "shown": [_clip_row(place[clip_id], maps, streams, cache) for clip_id in clips if clip_id in place],
+    }
+
+
+def _mean_row(
+    name: str, maps: Mapping[str, NDArray[Any]], rows: NDArray[np.intp], streams: Iterable[str], cache: Path
+) -> dict[str, Any]:
+    """Mean map of a class's clips over their mean onset face: crops are aligned, so that places mean the same."""
+    faces = [_onset(cache, str(maps["clip_id"][i])) for i in rows]
+    there = [face for face in faces if face is not None]
+    face = np.mean(there, axis=0).astype(np.uint8) if there else None
+    cells = {
+        (kind, method, stream): _glowing(
+            face, _evidence(np.mean([_evidence(maps[f"{kind}/{method}/{stream}"][i]) for i in rows], axis=0))
+        )
+        for kind in ("map", "untrained")
+        for method in TITLES
+        for stream in streams
+    }
+    return {"name": name, "n": len(rows), "cells": cells}
+
+
+def _clip_row(i: int, maps: Mapping[str, NDArray[Any]], streams: Iterable[str], cache: Path) -> dict[str, Any]:
+    clip_id = str(maps["clip_id"][i])
+    face = _onset(cache, clip_id)
+    cells = {}
+    for stream in streams:
+        grad_cam, hires_cam = (_evidence(maps[f"map/{method}/{stream}"][i]) for method in TITLES)
+        cells[stream, "over the image"] = _glowing(_view(clip_folder(cache, clip_id) / f"{stream}.png"), grad_cam)
+        cells[stream, "over the onset face"] = _glowing(face, grad_cam)
+        cells[stream, "HiResCAM"] = _glowing(face, hires_cam)
+        cells[stream, "untrained"] = _glowing(face, _evidence(maps[f"untrained/grad_cam/{stream}"][i]))
+    facts = {name: str(maps[name][i]) for name in ("clip_id", "y_true", "y_pred")}
+    return {**facts, "cells": cells}
+
+
+def _evidence(signed: NDArray[np.floating]) -> NDArray[np.float64]:
+    """The positive part of a map, its maximum being 1; zero where nothing speaks for the class."""
+    positive = np.maximum(np.asarray(signed, np.float64), 0)
+    peak = positive.max()
+    return positive / peak if peak > 0 else positive
+
+
+def _onset(cache: Path, clip_id: str) -> Picture | None:
+    path = clip_folder(cache, clip_id) / "crops.npy"
+    if not path.is_file():
+        return None
+    return np.asarray(cv2.resize(FrameReader(path)[0], (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _view(path: Path) -> Picture | None:
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB) if path.is_file() else None
+    if image is None:
+        return None
+    return np.asarray(cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _glowing(picture: Picture | None, map_: NDArray[np.float64]) -> str | None:
+    """``picture`` (`SIDE`, `SIDE`, 3) in grey under ``map_`` (h, w) in 0 .. 1, as a data URL."""
+    if picture is None:
+        return None
+    smooth = np.clip(cv2.resize(map_, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC), 0, 1)
+    color = cv2.applyColorMap(np.rint(255 * smooth).astype(np.uint8), cv2.COLORMAP_INFERNO).astype(np.float64)
+    grey = picture.mean(axis=-1, keepdims=True)
+    opacity = GLOW * smooth[..., None]
+    mixed = np.rint((1 - opacity) * grey + opacity * color).astype(np.uint8)
+    done, code = cv2.imencode(".jpg", mixed, [cv2.IMWRITE_JPEG_QUALITY, 85])
+    return "data:image/jpeg;base64," + base64.b64encode(code.tobytes()).decode() if done else None
+
+
+def read_maps(run: Path) -> dict[str, NDArray[Any]]:
+    """What ``maps.npz`` holds, by name."""
+    with np.load(run / FOLDER / MAPS, allow_pickle=False) as content:
+        return dict(content)
+
+
+def read_numbers(run: Path) -> dict[str, Any] | None:
+    """The numbers, or None where the run is not explained, or where they belong to other predictions."""
+    path = run / FOLDER / NUMBERS
+    if not path.is_file():
+        return None
+    numbers: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    current = numbers.get("version") == VERSION and numbers.get("predictions") == digest_of_predictions(run)
+    return numbers if current else None
+
+
+def digest_of_predictions(run: Path) -> str:
+    """Of ``predictions.csv``: by it the report knows whether explanations are those of the run as it is."""
+    return hashlib.blake2b((run / PREDICTIONS).read_bytes(), digest_size=12).hexdigest()

@@ -1,0 +1,115 @@
+"""The page of ``mer predict``: every video with its candidates, every clip with its sheet, its answer and its notes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import numpy as np
+
+from dynamic_images.inspection.gallery import PAGE as GALLERY
+from dynamic_images.inspection.gallery import sheet_path
+from dynamic_images.inspection.pages import page_environment
+from dynamic_images.spotting.candidates import Proposal
+from fusion_net.models import name_of
+from preprocessing.artefacts.manifest import number, words
+
+if TYPE_CHECKING:
+    from experiments.prediction import Predictions
+
+WIDTH, HEIGHT = 1000, 150  # of a curve, in its own units
+STREAMS = {"temporal_ranked": "TRDI (time order)", "motion_intensity": "MIDI (order of motion)"}
+
+
+def render(found: Predictions, out: Path) -> str:
+    """The page as HTML; its pictures are links into ``out``, so the folder can be moved as a whole."""
+    from experiments.prediction import EXPERIMENTAL, JSON, TABLE
+
+    rows = [{str(k): v for k, v in row.items()} for row in found.table.to_dict("records")]
+    classes = found.checkpoint.model.classes
+    good = [_clip(row, classes, out) for row in rows if row["status"] == "ok"]
+    about = found.checkpoint.about
+    environment = page_environment(Path(__file__).parent / "templates")
+    return environment.get_template("predictions.html").render(
+        network=name_of(found.checkpoint.model.settings),
+        classes=classes,
+        training=about.get("training"),
+        evaluation=about.get("evaluation"),
+        remarks=found.remarks,
+        experimental=EXPERIMENTAL,
+        searched=[_searched(proposal, good) for proposal in found.proposals],
+        clips=[clip for clip in good if not clip["spotted"]],
+        rejected=[row for row in rows if row["status"] != "ok"],
+        counts=dict(found.table.loc[found.table["status"] == "ok", "y_pred"].value_counts()) if good else {},
+        files={"table": TABLE, "json": JSON, "gallery": GALLERY if good else None},
+    )
+
+
+def _clip(row: dict[str, Any], classes: tuple[str, ...], out: Path) -> dict[str, Any]:
+    shares = {name: float(row[f"p_{name}"]) for name in classes}
+    gates = {
+        k.removeprefix("gate_"): float(v) for k, v in row.items() if k.startswith("gate_") and number(v) is not None
+    }
+    return {
+        "clip_id": row["clip_id"],
+        "name": Path(words(row["video"])).name,
+        "spotted": bool(row["spotted"]),
+        "answer": row["y_pred"],
+        "shares": dict(sorted(shares.items(), key=lambda item: -item[1])),
+        "gates": {STREAMS.get(name, name.replace("_", " ")): value for name, value in gates.items()},
+        "notes": [note for note in words(row["notes"]).split("; ") if note],
+        "frames": int(row["n_frames"]),
+        "span": (int(row["onset"]), int(row["offset"])),
+        "seconds": _seconds(row),
+        "sheet": quote(os.path.relpath(sheet_path(out, row["clip_id"]), out).replace(os.sep, "/")),
+    }
+
+
+def _seconds(row: dict[str, Any]) -> tuple[float, float] | None:
+    start, end = number(row.get("start_s")), number(row.get("end_s"))
+    return None if start is None or end is None else (start, end)
+
+
+def _searched(proposal: Proposal, good: list[dict[str, Any]]) -> dict[str, Any]:
+    """A video with its curve as points of an SVG and its candidates with their answers."""
+    clips = {clip["clip_id"]: clip for clip in good}
+    n_frames, fps = len(proposal.curve), proposal.video.fps or 1.0
+    pairs = zip(proposal.clips, proposal.found, strict=True)
+    return {
+        "name": Path(proposal.video.frames.name).name,
+        "clip_id": proposal.video.clip_id,
+        "seconds": n_frames / fps,
+        "measured": float(np.isfinite(proposal.curve).mean()) if n_frames else 0.0,
+        "lines": _lines(proposal.curve),
+        "top": float(np.nanmax(proposal.curve)) if np.isfinite(proposal.curve).any() else 0.0,
+        "bands": [
+            (WIDTH * one.onset / n_frames, WIDTH * (one.offset + 1 - one.onset) / n_frames) for one in proposal.found
+        ],
+        "ticks": _ticks(n_frames / fps),
+        "clips": [clips[clip.clip_id] for clip, _ in pairs if clip.clip_id in clips],
+        "candidates": len(proposal.found),
+        "left_out": proposal.left_out,
+    }
+
+
+def _lines(curve: np.ndarray[Any, Any]) -> list[str]:
+    """Unbroken pieces of the curve as points; of many frames the strongest of each bin is drawn."""
+    if not np.isfinite(curve).any():
+        return []
+    bins = np.array_split(curve, min(len(curve), WIDTH))
+    values = np.array([np.nanmax(b) if np.isfinite(b).any() else np.nan for b in bins])
+    x = (np.arange(len(values)) + 0.5) * WIDTH / len(values)
+    y = HEIGHT * (1 - 0.95 * values / np.nanmax(values))
+    there = np.isfinite(values)
+    pieces = np.split(np.arange(len(values)), np.flatnonzero(np.diff(there.astype(int))) + 1)
+    return [" ".join(f"{x[i]:.1f},{y[i]:.1f}" for i in piece) for piece in pieces if there[piece[0]]]
+
+
+def _ticks(seconds: float) -> list[tuple[float, str]]:
+    """At most ten round times along the curve."""
+    steps = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 900, 1800, 3600)
+    step = next((step for step in steps if seconds / step <= 10), steps[-1])
+    times = np.arange(0, seconds, step)
+    return [(WIDTH * t / seconds, f"{int(t // 60)}:{t % 60:02.0f}" if step >= 1 else f"{t:g} s") for t in times]

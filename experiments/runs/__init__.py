@@ -1,0 +1,1 @@
+"""Runs: the folder of a run, systems, folds, ablations, final models, explanations."""

@@ -1,0 +1,97 @@
+"""What a network costs: parameters, multiply-adds, seconds per epoch, milliseconds per clip.
+
+Times are measured where they are asked for, on random clips of the run's shape, so that all runs of a comparison are
+measured on one machine under one load and nothing that varies enters a run folder.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from experiments.config import section
+from fusion_net.fit import FitSettings, fit
+from fusion_net.inputs import ClipTensors
+from fusion_net.models import MODELS, Model, build_model
+
+CLIPS = 32
+"""Clips that are timed; an epoch is scaled up from them."""
+REPEATS = 3
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Costs of one network on one thread of this machine.
+
+    Attributes:
+        parameters: trained numbers.
+        multiply_adds: of the forward pass of one clip (convolutions, matrix products, attention).
+        epoch_seconds: one pass over the training clips of a fold, augmentation included; the best of some.
+        clip_milliseconds: forward pass per clip, in batches; the best of some.
+    """
+
+    parameters: int
+    multiply_adds: int
+    epoch_seconds: float
+    clip_milliseconds: float
+
+
+def measure(about: Mapping[str, Any]) -> Cost:
+    """Build the network that ``run.json`` describes and measure it, on the CPU with one thread.
+
+    Args:
+        about: content of a run's ``run.json``.
+
+    Raises:
+        UsageError: settings that this version does not know.
+    """
+    settings = section(MODELS[about["model"]].Settings, about["settings"], about["model"])
+    training: FitSettings = section(FitSettings, about["fit"], "fit")
+    model = build_model(settings, about["classes"], seed=0)
+    generator = torch.Generator().manual_seed(0)
+    inputs = {n: torch.randn(CLIPS, *shape, generator=generator) for n, shape in about["inputs"].items()}
+    names = tuple(str(i) for i in range(CLIPS))
+    clips = ClipTensors(names, names, torch.arange(CLIPS) % len(about["classes"]), tuple(about["classes"]), inputs)
+    once = dataclasses.replace(training, epochs=1, device="cpu", precision="fp32")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        trained = about["clips"] * (about["folds"] - 1) / about["folds"]
+        return Cost(
+            parameters=sum(p.numel() for p in model.parameters()),
+            multiply_adds=multiply_adds(model, inputs),
+            clip_milliseconds=1e3 * _best(lambda: _forward(model, inputs)) / CLIPS,
+            epoch_seconds=_best(lambda: fit(model, clips, settings=once)) * trained / CLIPS,
+        )
+    finally:
+        torch.set_num_threads(threads)
+
+
+def multiply_adds(model: Model, inputs: Mapping[str, torch.Tensor]) -> int:
+    """Multiply-adds of the forward pass of one clip; inputs (N, ...) of which the first is taken."""
+    with FlopCounterMode(display=False) as counter:
+        _forward(model, {name: x[:1] for name, x in inputs.items()})
+    return counter.get_total_flops() // 2  # a multiplication and an addition are two operations
+
+
+@torch.no_grad()
+def _forward(model: Model, inputs: Mapping[str, torch.Tensor]) -> None:
+    model.eval()
+    model(inputs)
+
+
+def _best(work: Any) -> float:
+    """Seconds of the quickest of `REPEATS` calls, after one that warms up."""
+    work()
+    seconds = []
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)

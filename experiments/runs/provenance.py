@@ -1,0 +1,127 @@
+"""Which copy of a data set artefacts come from: looked through by the doctor, kept beside them, said by every run."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from experiments.labelling import scheme_name, with_classes
+from experiments.progress import Progress
+from preprocessing.artefacts.files import plain, write_text
+from preprocessing.datasets import Dataset, DataSettings, Survey, find_dataset, survey
+from preprocessing.datasets.reading import check as doctor
+from preprocessing.datasets.reading.copies import Finding
+from preprocessing.errors import DatasetError, UsageError
+
+DESCRIPTION = "dataset.json"
+"""In a cache folder."""
+DATA = "data.json"
+"""In a run folder."""
+
+
+def describe(cache: Path, clips: Sequence[Any], settings: DataSettings, found: Survey | None) -> None:
+    """Keep in words which copy of the data set the artefacts in ``cache`` come from."""
+    counts = Counter(clip.emotion for clip in clips if getattr(clip, "emotion", None))
+    people = len({clip.subject for clip in clips})
+    words = "".join(f", {word} {n}" for word, n in counts.most_common())
+    summary = f"{cache.name}: {len(clips)} clips of {people} subjects{words}" if found is None else found.summary
+    findings = [] if found is None else [plain(finding) for finding in found.findings]
+    content = {"summary": summary, "settings": plain(settings), "findings": findings}
+    write_text(cache / DESCRIPTION, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def description(cache: Path) -> str:
+    """Which copy of the data set the artefacts come from; empty where they are older than this or a composite's."""
+    return str(_read(cache / DESCRIPTION).get("summary", ""))
+
+
+def keep(run: Path, dataset: Dataset, said: Sequence[str]) -> None:
+    """Keep with a run what it said of its data."""
+    write_text(
+        run / DATA, json.dumps({"dataset": dataset.name, "said": list(said)}, indent=1, ensure_ascii=False) + "\n"
+    )
+
+
+def dataset_of(run: Path) -> str:
+    """Name of the data set of a run; empty where the run is older than this."""
+    return str(_read(run / DATA).get("dataset", ""))
+
+
+def said_of(run: Path) -> list[str]:
+    """What a run said of its data."""
+    return list(_read(run / DATA).get("said", []))
+
+
+def check_settings(cache: Path, settings: DataSettings) -> None:
+    """Refuse settings that the artefacts were not made with: without a root they would have no effect.
+
+    Raises:
+        UsageError: naming the setting, what it was and what is wanted.
+    """
+    kept = _read(cache / DESCRIPTION)
+    made = kept.get("settings", {})
+    for name in settings.given if kept else ():
+        if made.get(name) != getattr(settings, name):
+            raise UsageError(
+                f"{cache} was made with {name} = {made.get(name)!r}, not {getattr(settings, name)!r}: add --root to "
+                "make it again"
+            )
+
+
+def classes_in_use(dataset: Dataset, scheme: str | None, manifest: pd.DataFrame) -> str:
+    """The label scheme and how many clips of a manifest each class has, in one line."""
+    classes, rows = with_classes(dataset, scheme, manifest)
+    counts = rows["label"].value_counts()
+    each = ", ".join(f"{label} {counts.get(label, 0)}" for label in classes)
+    rejected = int((manifest["status"] != "ok").sum())
+    people = rows["subject"].nunique()
+    return (
+        f"label scheme {scheme_name(dataset, scheme)}: {len(rows)} clips of {people} subjects, {each}; "
+        f"{len(manifest) - len(rows) - rejected} of other classes, {rejected} rejected"
+    )
+
+
+def check(
+    name: str, root: Path, settings: DataSettings, everything: bool, decoding: Progress | None = None
+) -> tuple[str, int]:
+    """The doctor's page on a root, and its exit code.
+
+    Args:
+        name: of the data set.
+        root: the copy.
+        settings: how it is read.
+        everything: list every item of a finding.
+        decoding: shows the progress of decoding every frame; None decodes none.
+
+    Raises:
+        UsageError: there is no such data set, or nothing is known that its copies could be compared with.
+    """
+    dataset = find_dataset(name)
+    if dataset.layout is None:
+        raise UsageError(f"there is nothing to check {name} against: wanted a data set with a published layout")
+    layout = dataset.layout(settings)
+    try:
+        found = survey(layout, root, settings)
+    except DatasetError as error:
+        return doctor.refusal(layout.title, str(error))
+    broken = [] if decoding is None else _undecodable(found, decoding)
+    findings = [Finding("clips with frames that do not decode", tuple(broken))] if broken else []
+    return doctor.page(found, findings, 0 if everything else 3)
+
+
+def _undecodable(found: Survey, progress: Progress) -> list[str]:
+    broken = []
+    with progress("decoding") as step:
+        for done, (clip, reason) in enumerate(doctor.decode(found.clips), start=1):
+            step(done, found.usable, clip.clip_id)
+            broken += [f"{clip.clip_id}: {reason}"] if reason else []
+    return broken
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return dict(json.loads(path.read_text("utf-8"))) if path.is_file() else {}

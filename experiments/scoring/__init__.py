@@ -1,0 +1,1 @@
+"""Prediction tables to numbers: protocols, metrics, intervals. Pure."""

@@ -1,0 +1,145 @@
+"""Scores of a prediction log that somebody hands over, ours or not: the same metrics, the same intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from experiments.scoring.metrics import Scores, confusion_by_seed, precision, score
+from experiments.scoring.summary import score_row
+from preprocessing.csv_rows import Row, read_csv_rows
+from preprocessing.datasets.labels import class_order
+from preprocessing.errors import DatasetError, UsageError
+
+WANTED = ("subject", "y_true", "y_pred")
+OPTIONAL = ("dataset", "clip_id", "seed")
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """What `assess` found.
+
+    Attributes:
+        classes: the fixed class list.
+        rows: all clips, then each data set where there are several, then the floor; as `results.score_row`.
+        scores: of all clips.
+        macro_precision: mean precision over classes, None is n/a. It has been printed under the name UAR.
+        notes: what is n/a and why, and what else to know, in words.
+    """
+
+    classes: tuple[str, ...]
+    rows: tuple[dict[str, Any], ...]
+    scores: Scores
+    macro_precision: float | None
+    notes: tuple[str, ...]
+
+
+def read_log(path: Path) -> pd.DataFrame:
+    """A CSV log with columns ``subject, y_true, y_pred`` and, where there are any, ``dataset, clip_id, seed``.
+
+    Labels, subjects and ids are text: ``01`` and ``1`` are two. Without ``seed`` there is one; without ``clip_id``
+    every row is a clip. Without ``dataset`` it is what our own clip ids (``casme2/sub01/EP02_01f``, beside a
+    ``fold``) begin with, and else empty.
+
+    Returns:
+        ``clip_id, subject, dataset, seed, y_true, y_pred``, ids and subjects unique over data sets.
+
+    Raises:
+        DatasetError: no such file, a column or cell is missing, a seed is no number, a clip has two predictions under
+            one seed, two true labels, or not the same seeds as the others.
+    """
+    rows = read_csv_rows(path, WANTED, OPTIONAL)
+    ours = {"clip_id", "fold"} <= set(rows[0].cells) and all("/" in row["clip_id"] for row in rows)
+    records: list[dict[str, Any]] = []
+    counted: dict[int, int] = {}
+    for row in rows:
+        seed = _seed(path, row)
+        counted[seed] = counted.get(seed, 0) + 1
+        clip = row.cells.get("clip_id", f"clip {counted[seed]}")
+        dataset = row.cells.get("dataset", clip.split("/", 1)[0] if ours else "")
+        subject = row["subject"] if row["subject"].startswith(f"{dataset}/") else f"{dataset}/{row['subject']}"
+        own = clip if clip.startswith(f"{subject}/") else f"{subject}/{clip}"
+        facts = {"clip_id": own.lstrip("/"), "subject": subject.lstrip("/"), "dataset": dataset, "seed": seed}
+        records.append({**facts, "y_true": row["y_true"], "y_pred": row["y_pred"], "line": row.line})
+    return _checked(path, pd.DataFrame(records)).drop(columns="line")
+
+
+def assess(log: pd.DataFrame, classes: Sequence[str] | None = None) -> Assessment:
+    """Pooled scores of a log over a fixed class list, with BCa intervals over subjects.
+
+    A class without clips has no recall, and no F1 either unless it is predicted (then its F1 is 0); what is undefined
+    is left out of the mean over classes and said in ``notes``. This is scikit-learn's ``zero_division=nan``.
+
+    Args:
+        log: as `read_log` returns it.
+        classes: the class list; None takes the labels that occur as true or predicted, numbers by value and words by
+            alphabet. A class that does not occur at all is then not known of.
+
+    Raises:
+        UsageError: a label is not in ``classes``.
+    """
+    found = class_order({*log["y_true"], *log["y_pred"]})
+    names = tuple(classes or found)
+    unknown = [name for name in found if name not in names]
+    if unknown:
+        raise UsageError(f"the log holds the label {unknown[0]!r}, not in --classes {','.join(names)}")
+    scores = score(log, names)
+    systems = {"all clips": log}
+    datasets = sorted(set(log["dataset"]))
+    if len(datasets) > 1:
+        systems |= {name: log[log["dataset"] == name] for name in datasets}
+    notes = list(scores.undefined)
+    for name in datasets if len(datasets) > 1 else []:
+        notes += [f"{name}: {text}" for text in score(systems[name], names).undefined]
+    commonest = log["y_true"].value_counts().reindex(list(names), fill_value=0).idxmax()
+    systems[f"always {commonest!r}"] = log[log["seed"] == log["seed"].min()].assign(y_pred=commonest)
+    if len(set(log["subject"])) == 1:
+        notes.append("there is one subject, so there is no interval over subjects")
+    if classes is None and len(names) < 2:
+        notes.append(f"only the label {names[0]!r} occurs: name the class list with --classes")
+    mean = np.nanmean(per_class) if np.isfinite(per_class := precision(_counts(log, names))).any() else None
+    rows = tuple(score_row(name, table, names) for name, table in systems.items())
+    return Assessment(names, rows, scores, None if mean is None else float(mean), tuple(notes))
+
+
+def class_list(text: str) -> tuple[str, ...]:
+    """``--classes a,b,c``.
+
+    Raises:
+        UsageError: an empty name, one twice, or fewer than two.
+    """
+    names = tuple(name.strip() for name in text.split(","))
+    if not all(names) or len(set(names)) < max(2, len(names)):
+        raise UsageError(f"--classes {text!r}: wanted two or more different names, for example negative,positive")
+    return names
+
+
+def _counts(log: pd.DataFrame, classes: Sequence[str]) -> Any:
+    return confusion_by_seed(log, classes)[1].sum(0).astype(np.float64)
+
+
+def _seed(path: Path, row: Row) -> int:
+    text = row.cells.get("seed", "0")
+    try:
+        return int(text)
+    except ValueError:
+        raise DatasetError(f"{path}, line {row.line}: seed {text!r} is no whole number") from None
+
+
+def _checked(path: Path, table: pd.DataFrame) -> pd.DataFrame:
+    twice = table[table.duplicated(["seed", "clip_id"])]
+    if len(twice):
+        one = twice.iloc[0]
+        raise DatasetError(f"{path}, line {one['line']}: {one['clip_id']} has a second prediction under one seed")
+    labels = table.groupby("clip_id")["y_true"].nunique()
+    if (labels > 1).any():
+        raise DatasetError(f"{path}: {labels.idxmax()} has {labels.max()} true labels over the seeds")
+    seeds, times = table["seed"].nunique(), table.groupby("clip_id")["seed"].nunique()
+    if (times != seeds).any():
+        raise DatasetError(f"{path}: {times.idxmin()} is predicted under {times.min()} of {seeds} seeds")
+    return table

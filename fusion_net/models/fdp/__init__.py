@@ -1,0 +1,1 @@
+"""FDP: frame ranking by a local-global transformer."""

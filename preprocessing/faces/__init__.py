@@ -1,0 +1,1 @@
+"""Faces of a clip: detection, landmarks, which face is followed, alignment."""

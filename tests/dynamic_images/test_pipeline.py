@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import dataclasses
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from dynamic_images.build import ImageSettings
+from dynamic_images.pipeline import StageSettings, build_clip, build_dataset
+from preprocessing.artefacts.clip_folder import RECORD, clip_folder
+from preprocessing.artefacts.manifest import read_manifest
+from preprocessing.clips import Clip
+from preprocessing.errors import EnvironmentProblemError
+from preprocessing.pipeline import FaceSettings
+from preprocessing.video import image_sequence
+from preprocessing.workers import unordered
+
+SETTINGS = StageSettings(faces=FaceSettings(size=64))
+FRAMES = 6
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory, write_frames: Callable[..., Path], drawn_face: Any) -> Path:
+    """Four clips: a face, the same one darker, nobody, and a face whose last frame is broken."""
+    root = tmp_path_factory.mktemp("pictures")
+    face = drawn_face.picture
+    write_frames(root / "a", [face] * FRAMES)
+    write_frames(root / "b", [np.uint8(0.8 * face)] * FRAMES)
+    write_frames(root / "nobody", [np.full_like(face, 90)] * FRAMES)
+    write_frames(root / "broken", [face] * FRAMES)
+    (root / "broken" / f"img{FRAMES}.png").write_bytes(b"\x89PNG")
+    return root
+
+
+@pytest.fixture
+def clips(pictures: Path) -> list[Clip]:
+    facts = {
+        "nobody": {},
+        "b": {},
+        "a": {"apex": 3, "emotion": "happiness", "action_units": ("L12", "6")},
+        "broken": {},
+    }
+    return [
+        Clip(f"toy/s1/{name}", "toy/s1", image_sequence(pictures / name), offset=FRAMES - 1, fps=25.0, **about)
+        for name, about in facts.items()
+    ]
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
+
+
+def test_every_clip_has_a_row_in_order_and_a_rejected_one_its_reason(clips: list[Clip], tmp_path: Path) -> None:
+    told: list[str] = []
+    path = build_dataset(clips, tmp_path / "toy", SETTINGS, on_clip=lambda row: told.append(row["clip_id"]))
+    assert path == tmp_path / "toy" / "manifest.csv"
+    table = read_manifest(tmp_path / "toy").set_index("clip_id")
+    assert list(table.index) == told == [clip.clip_id for clip in clips]
+    assert list(table["status"]) == ["rejected", "ok", "ok", "rejected"]
+    assert list(table["code"].fillna("")) == ["no_face", "", "", "broken_frame"]
+    assert table.loc["toy/s1/broken", "reason"] == f"img{FRAMES}.png cannot be decoded as an image"
+    good = table.loc["toy/s1/a"]
+    assert (good["onset"], good["apex"], good["offset"], good["n_frames"]) == (0, 3, FRAMES - 1, FRAMES)
+    assert (good["apex_source"], good["emotion"], good["action_units"]) == ("annotated", "happiness", "L12+6")
+    assert table.loc["toy/s1/b", "apex_source"] == "estimated"
+
+
+def test_the_manifest_is_the_same_bytes_fresh_reused_and_mixed(clips: list[Clip], tmp_path: Path) -> None:
+    """Fresh rows come from memory and reused ones from the records, which sort their names."""
+    root = tmp_path / "toy"
+    fresh = build_dataset(clips, root, SETTINGS).read_bytes()
+    assert build_dataset(clips, root, SETTINGS).read_bytes() == fresh
+    (clip_folder(root, "toy/s1/b").folder / RECORD).unlink()
+    assert build_dataset(clips, root, SETTINGS).read_bytes() == fresh
+
+
+def test_a_second_call_writes_no_artefact_again(clips: list[Clip], tmp_path: Path) -> None:
+    root = tmp_path / "toy"
+    build_dataset(clips, root, SETTINGS)
+    before = {path: path.stat().st_mtime_ns for path in (root / "clips").rglob("*")}
+    build_dataset(clips, root, SETTINGS)
+    assert {path: path.stat().st_mtime_ns for path in (root / "clips").rglob("*")} == before
+
+
+def test_only_the_changed_stage_is_done_again(clips: list[Clip], tmp_path: Path) -> None:
+    root = tmp_path / "toy"
+    build_dataset(clips, root, SETTINGS)
+    names = ("crops.npy", "flow.npy", "temporal_ranked.npy")
+    folder = clip_folder(root, "toy/s1/a").folder
+    before = {name: (folder / name).stat().st_mtime_ns for name in names}
+    build_dataset(clips, root, dataclasses.replace(SETTINGS, images=ImageSettings(weights="linear")))
+    assert [name for name in names if (folder / name).stat().st_mtime_ns != before[name]] == ["temporal_ranked.npy"]
+
+
+@pytest.mark.slow
+def test_any_number_of_processes_gives_the_same_bytes(clips: list[Clip], tmp_path: Path) -> None:
+    for jobs in (1, 2):
+        build_dataset(clips, tmp_path / str(jobs), SETTINGS, jobs=jobs)
+    assert files(tmp_path / "1") == files(tmp_path / "2")
+
+
+def test_inputs_are_only_read(clips: list[Clip], pictures: Path, tmp_path: Path) -> None:
+    before = files(pictures)
+    build_dataset(clips, tmp_path / "toy", SETTINGS)
+    assert files(pictures) == before
+
+
+def test_a_full_disk_stops_the_work_and_leaves_nothing_half_done(
+    clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What numpy says when the disk is full has no error number; nothing is taken for done, the next call finishes."""
+    whole, root = tmp_path / "whole", tmp_path / "toy"
+    build_dataset(clips, whole, SETTINGS)
+    saved = np.save
+
+    def full(path: Path, array: Any) -> None:
+        if Path(path).name == "motion_intensity.npy":
+            raise OSError("49152 requested and 0 written")
+        saved(path, array)
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="0 written"):
+        patch.setattr(np, "save", full)
+        build_dataset(clips, root, SETTINGS)
+    assert not (root / "manifest.csv").exists()
+    assert not list(root.rglob("temporal_ranked.npy"))
+    build_dataset(clips, root, SETTINGS)
+    assert files(root) == files(whole)
+
+
+class TestBeforeAnyWork:
+    """Problems of the machine are said once, not once per clip."""
+
+    def test_a_landmark_model_that_is_not_there(self, clips: list[Clip], tmp_path: Path) -> None:
+        settings = dataclasses.replace(SETTINGS, faces=FaceSettings(size=64, landmark_model="no/where.dat"))
+        with pytest.raises(EnvironmentProblemError, match=r"no/where\.dat is not a file"):
+            build_dataset(clips, tmp_path / "toy", settings)
+        assert not (tmp_path / "toy").exists()
+
+    def test_an_opencv_without_its_contrib_modules(
+        self, clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delattr(cv2, "optflow")
+        with pytest.raises(EnvironmentProblemError, match="Cure: pip uninstall -y opencv-python"):
+            build_dataset(clips, tmp_path / "toy", SETTINGS)
+        assert not (tmp_path / "toy").exists()
+
+
+def test_a_file_that_is_no_landmark_model_is_named(clips: list[Clip], tmp_path: Path) -> None:
+    """dlib itself says only: Error deserializing object of type int."""
+    wrong = tmp_path / "model.dat"
+    wrong.write_text("no model")
+    with pytest.raises(EnvironmentProblemError, match=r"model\.dat cannot be read as a landmark model"):
+        build_clip(clips[1], tmp_path / "toy", SETTINGS, wrong)
+
+
+def test_a_row_holds_no_more_than_its_clip(clips: list[Clip], tmp_path: Path) -> None:
+    row = build_clip(clips[2], tmp_path / "toy", SETTINGS)
+    assert row["clip_id"] == "toy/s1/a"
+    assert list(row)[:6] == ["clip_id", "subject", "emotion", "status", "code", "reason"]
+    assert all(isinstance(value, str | int | float | None) for value in row.values())
+    assert pd.DataFrame([row]).shape[0] == 1
+
+
+class TestWorkers:
+    def test_with_one_process_everything_happens_here_and_in_order(self) -> None:
+        pairs = list(unordered(_where, [(i,) for i in range(4)], jobs=1))
+        assert pairs == [(i, os.getpid()) for i in range(4)]
+
+    def test_one_task_starts_no_process(self) -> None:
+        assert list(unordered(_where, [(7,)], jobs=8)) == [(7, os.getpid())]
+
+    @pytest.mark.slow
+    def test_several_processes_do_every_task_once(self) -> None:
+        results = list(unordered(_where, [(i,) for i in range(20)], jobs=2))
+        assert sorted(i for i, _ in results) == list(range(20))
+        assert os.getpid() not in {process for _, process in results}
+
+    @pytest.mark.slow
+    def test_a_killed_worker_is_one_sentence(self) -> None:
+        with pytest.raises(EnvironmentProblemError, match="fewer --jobs"):
+            list(unordered(_die, [(i,) for i in range(4)], jobs=2))
+
+    def test_nothing_watches_the_parent_of_the_command_itself(self) -> None:
+        """Else a command that is left alone by its shell would end."""
+        before = threading.active_count()
+        list(unordered(_where, [(1,), (2,)], jobs=1))
+        assert threading.active_count() == before
+
+
+def _where(task: int) -> tuple[int, int]:
+    return task, os.getpid()
+
+
+def _die(task: int) -> None:
+    os._exit(9)

@@ -1,0 +1,43 @@
+"""The report as a browser shows it. `visit` refuses anything on the console and any request to a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from experiments.pages.report import write_report
+
+
+@pytest.mark.parametrize(("width", "colors"), [(400, "light"), (1280, "dark")])
+def test_the_report_fits_the_screen_and_its_sections_can_be_reached(
+    finished: Path,
+    toy_cache: Path,
+    visit: Callable[..., Any],
+    sideways: Callable[[Any], list[str]],
+    width: int,
+    colors: str,
+) -> None:
+    page = visit(write_report(finished, toy_cache), width=width, colors=colors)
+    assert sideways(page) == []
+    links = page.locator("nav a")
+    assert links.count() >= 10
+    for k in range(links.count()):
+        links.nth(k).click()
+        target = links.nth(k).get_attribute("href")
+        assert page.locator(target).bounding_box()["y"] < 900, target
+    page.wait_for_function("[...document.images].every(i => i.complete && i.naturalWidth)")
+    ink = page.evaluate("getComputedStyle(document.querySelector('figure svg')).color")
+    assert ink == page.evaluate("getComputedStyle(document.body).color"), "figures are drawn in the page's ink"
+
+
+def test_wide_tables_scroll_by_themselves(finished: Path, toy_cache: Path, visit: Callable[..., Any]) -> None:
+    page = visit(write_report(finished, toy_cache), width=400)
+    table = page.get_by_role("region", name="Result table")
+    assert table.evaluate("e => e.scrollWidth > e.clientWidth")
+    table.focus()
+    page.keyboard.press("End")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("document.querySelector('.scroll').scrollLeft > 0")

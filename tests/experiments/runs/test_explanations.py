@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from experiments.pages.explanation_maps import FOLDER, MAPS, read_numbers
+from experiments.pages.report import REPORT, write_report
+from experiments.runs.explanations import OCCLUSION, explain, rank_correlation
+from experiments.runs.folds import Recipe
+from experiments.runs.run import read_predictions, to_csv
+from fusion_net.inputs import ClipTensors
+from preprocessing.artefacts.clip_folder import clip_folder
+from preprocessing.errors import ToolkitError
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory: pytest.TempPathFactory, toy_cache: Path, toy_data: ClipTensors, drawn_face: Any) -> Path:
+    """The toy clips with a face in each."""
+    cache = Path(shutil.copytree(toy_cache, tmp_path_factory.mktemp("faces") / "toy"))
+    scale = 24 / np.array(drawn_face.picture.shape[1::-1])
+    for clip_id in toy_data.clip_ids:
+        folder = clip_folder(cache, clip_id)
+        np.save(folder / "landmarks.npy", (drawn_face.points * scale).astype(np.float32))
+        np.save(folder / "crops.npy", np.full((5, 24, 24, 3), 128, np.uint8))
+    return cache
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@pytest.fixture
+def explained(finished: Path, toy_data: ClipTensors, faces: Path, tiny: Recipe) -> Path:
+    explain(toy_data, finished, faces, tiny)
+    return finished
+
+
+def test_nothing_of_the_run_is_changed(finished: Path, toy_data: ClipTensors, faces: Path, tiny: Recipe) -> None:
+    before = contents(finished)
+    told: list[tuple[int, int]] = []
+    explain(toy_data, finished, faces, tiny, progress=lambda done, total, _: told.append((done, total)))
+    after = contents(finished)
+    assert {name: data for name, data in after.items() if not name.startswith(FOLDER)} == before
+    assert told == [(k, 4) for k in (1, 2, 3, 4)]
+
+
+@pytest.mark.slow
+def test_any_number_of_processes_gives_the_same_bytes(
+    explained: Path, toy_data: ClipTensors, faces: Path, tiny: Recipe
+) -> None:
+    before = contents(explained)
+    shutil.rmtree(explained / FOLDER)
+    explain(toy_data, explained, faces, tiny, jobs=2)
+    assert contents(explained) == before
+
+
+def test_numbers_stand_for_every_held_out_clip(explained: Path) -> None:
+    numbers = read_numbers(explained)
+    assert numbers is not None
+    assert (numbers["clips"], numbers["subjects"], numbers["seeds"]) == (24, 4, [0, 1])
+    assert [(r["method"], r["stream"]) for r in numbers["sanity"]] == [
+        (method, stream) for method in ("grad_cam", "hires_cam") for stream in ("temporal_ranked", "motion_intensity")
+    ]
+    for row in numbers["sanity"]:
+        for kind in ("untrained", "again", "other_clip"):
+            assert row[kind]["n"] <= 24
+            assert row[kind]["value"] is None or -1 <= row[kind]["low"] <= row[kind]["value"] <= row[kind]["high"] <= 1
+    assert [r["part"] for r in numbers["occlusion"]] == ["eyes", "brows", "nose", "mouth", "elsewhere"]
+    assert sum(r["area"] for r in numbers["occlusion"]) == pytest.approx(1)
+    table = pd.read_csv(explained / FOLDER / OCCLUSION)
+    assert len(table) == 24 * 5 and table["clip_id"].nunique() == 24
+    predictions = read_predictions(explained / "predictions.csv")
+    first = predictions[predictions["seed"] == 0].set_index("clip_id")
+    assert (table["y_pred"] == list(first["y_pred"].loc[table["clip_id"]])).all()
+    for row in numbers["occlusion"]:
+        own = table[table["part"] == row["part"]]
+        assert row["drop"]["value"] == pytest.approx(own["drop"].mean(), abs=1e-6)
+        assert row["flips"]["value"] == pytest.approx(own["flips"].mean())
+    with np.load(explained / FOLDER / MAPS) as maps:
+        assert maps["map/grad_cam/temporal_ranked"].shape == (24, 8, 8)
+
+
+def test_what_is_there_is_not_made_again_and_what_is_damaged_is(
+    explained: Path, toy_data: ClipTensors, faces: Path, tiny: Recipe
+) -> None:
+    parts = sorted((explained / FOLDER).glob("*-*.npz"))
+    assert len(parts) == 4
+    before, bytes_before = [p.stat().st_mtime_ns for p in parts], contents(explained)
+    parts[2].write_bytes(parts[2].read_bytes()[:50])
+    explain(toy_data, explained, faces, tiny)
+    again = [p.stat().st_mtime_ns == old for p, old in zip(parts, before, strict=True)]
+    assert again == [True, True, False, True]
+    assert contents(explained) == bytes_before
+
+
+def test_another_data_set_or_another_recipe_is_refused(
+    finished: Path, toy_data: ClipTensors, faces: Path, tiny: Recipe
+) -> None:
+    other = dataclasses.replace(toy_data, labels=toy_data.labels.flip(0))
+    with pytest.raises(ToolkitError, match="made with another data set"):
+        explain(other, finished, faces, tiny)
+    longer = Recipe(tiny.settings, dataclasses.replace(tiny.fit, epochs=3))
+    with pytest.raises(ToolkitError, match="is not the fold that these settings make"):
+        explain(toy_data, finished, faces, longer)
+
+
+def test_a_network_that_predicts_otherwise_is_not_explained(
+    finished: Path, toy_data: ClipTensors, faces: Path, tiny: Recipe
+) -> None:
+    """As after training on another device: the fold is whole and says something else."""
+    folder = finished / "folds" / "0-toy_s1"
+    table = read_predictions(folder / "predictions.csv")
+    table[["p_calm", "p_happy"]] = table[["p_happy", "p_calm"]]
+    (folder / "predictions.csv").write_text(to_csv(table))
+    done = json.loads((folder / "done.json").read_text())
+    done["files"]["predictions.csv"] = hashlib.blake2b(
+        (folder / "predictions.csv").read_bytes(), digest_size=12
+    ).hexdigest()
+    (folder / "done.json").write_text(json.dumps(done))
+    with pytest.raises(ToolkitError, match="so it is another network"):
+        explain(toy_data, finished, faces, tiny)
+
+
+def test_one_seed_has_no_second_training_to_compare_with(
+    finished: Path, toy_data: ClipTensors, faces: Path, tiny: Recipe
+) -> None:
+    about = json.loads((finished / "run.json").read_text())
+    (finished / "run.json").write_text(json.dumps(about | {"seeds": [0]}))
+    explain(toy_data, finished, faces, tiny)
+    numbers = read_numbers(finished)
+    assert numbers is not None and "again" not in numbers["sanity"][0]
+    assert "With a second seed" in write_report(finished, faces).read_text("utf-8")
+
+
+def test_the_report_shows_them_until_the_predictions_change(explained: Path, faces: Path) -> None:
+    text = write_report(explained, faces).read_text("utf-8")
+    for wanted in ("untrained network", "trained again (seed 1)", "blanking", "HiResCAM"):
+        assert wanted in text
+    assert text.count("data:image/jpeg") >= 3 * 6 + 9 * 8 - 8
+    table = read_predictions(explained / "predictions.csv")
+    (explained / "predictions.csv").write_text(to_csv(table.iloc[::-1]))
+    text = write_report(explained, faces).read_text("utf-8")
+    assert "untrained network" not in text and "run <b>mer explain</b> again" in text
+
+
+def test_the_explanations_fit_the_screen(
+    explained: Path, faces: Path, visit: Callable[..., Any], sideways: Callable[[Any], list[str]]
+) -> None:
+    write_report(explained, faces)
+    page = visit(explained / REPORT, width=400)
+    assert sideways(page) == []
+    assert page.get_by_role("region", name="Maps of single clips").evaluate("e => e.scrollWidth > e.clientWidth")
+    page.wait_for_function("[...document.images].every(i => i.complete && i.naturalWidth)")
+
+
+def test_rank_correlation_of_maps() -> None:
+    ramp = np.arange(12.0).reshape(3, 4)
+    assert rank_correlation(ramp, np.exp(ramp)) == pytest.approx(1)
+    assert rank_correlation(ramp, -ramp) == pytest.approx(-1)
+    assert np.isnan(rank_correlation(ramp, np.ones((3, 4))))

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from dynamic_images.pipeline import StageSettings, recorded_stages
+from experiments.runs.final import judged, train_final
+from experiments.runs.folds import Recipe, train_fold
+from experiments.scoring.protocols import Fold
+from fusion_net import ClipTensors, Scaler, load
+from fusion_net.inference import predict, strength
+from preprocessing.artefacts.clip_folder import ClipFolder, Entry, clip_folder
+from preprocessing.errors import ToolkitError, UsageError
+from preprocessing.pipeline import FaceSettings
+
+FACTS = {"dataset": "toy", "scheme": "3", "rejected": 1, "left_out": 2}
+STAGES = StageSettings(faces=FaceSettings(size=64, landmark_model="somewhere/else.dat"))
+
+
+@pytest.fixture
+def make(toy_data: ClipTensors, tiny: Recipe, tmp_path: Path) -> Callable[..., Path]:
+    def final(**change: Any) -> Path:
+        given = {"data": toy_data, "out": tmp_path / "model", "recipe": tiny, "stages": STAGES, "facts": FACTS}
+        return train_final(**{**given, "evaluation": None, **change})
+
+    return final
+
+
+def test_the_folder_holds_weights_description_and_card_and_no_pickle(make: Callable[..., Path]) -> None:
+    out = make()
+    assert sorted(path.name for path in out.iterdir()) == ["model.json", "model.safetensors", "model_card.md"]
+    assert all(b"pickle" not in path.read_bytes()[:200] for path in out.glob("model.s*"))
+
+
+def test_it_says_all_that_a_new_clip_needs(make: Callable[..., Path], toy_data: ClipTensors, tiny: Recipe) -> None:
+    model = load(make())
+    assert model.stages is not None
+    assert model.stages.faces == FaceSettings(size=64, landmark_model="else.dat"), "no path of another machine"
+    assert model.model.classes == toy_data.classes and model.size == 16
+    training = model.about["training"]
+    assert (training["clips"], training["subjects"], training["epochs"]) == (24, 4, tiny.fit.epochs)
+    assert training["per_class"] == {"calm": 8, "happy": 8, "other": 8}
+    low, high = training["strength"]["temporal_ranked"]
+    assert 0 < low <= float(strength(model.scaler(toy_data).inputs["temporal_ranked"]).median()) <= high
+    answers = predict(model.model, model.scaler(toy_data))
+    assert len(answers) == 24
+
+
+def test_it_is_the_recipe_of_the_folds_on_every_clip(
+    make: Callable[..., Path], toy_data: ClipTensors, tiny: Recipe
+) -> None:
+    """A fold that trains on everybody and is named alike ends with the same scale, epochs and answers."""
+    model = load(make())
+    everybody = tuple(range(len(toy_data)))
+    same = train_fold(toy_data, Fold("final", "final", everybody, everybody), 0, tiny)
+    answers = predict(model.model, model.scaler(toy_data))
+    assert len(same.history) == model.about["training"]["epochs"]
+    torch.testing.assert_close(
+        torch.tensor(answers["p_calm"].to_numpy()), torch.tensor(same.predictions["p_calm"].to_numpy())
+    )
+    assert dict(model.scaler.scales) == dict(Scaler.fit(toy_data).scales)
+
+
+def test_a_finished_one_is_left_alone_and_a_changed_one_is_trained_again(
+    make: Callable[..., Path], tiny: Recipe
+) -> None:
+    out = make()
+    before = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
+    make()
+    assert {path.name: path.stat().st_mtime_ns for path in out.iterdir()} == before
+    make(facts={**FACTS, "scheme": "5"})
+    assert load(out).about["training"]["scheme"] == "5"
+
+
+def test_an_interrupted_one_is_no_model(make: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed between weights and description, over an older model: it does not load, and the next call makes it."""
+    out = make()
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("fusion_net.checkpoint.write_text", killed)
+        with pytest.raises(KeyboardInterrupt):
+            make(facts={**FACTS, "scheme": "5"})
+    with pytest.raises(ToolkitError, match="no readable checkpoint"):
+        load(out)
+    make()
+    assert load(out).about["training"]["scheme"] == "3"
+
+
+def test_a_folder_of_something_else_is_never_written_to(make: Callable[..., Path], tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("dear")
+    with pytest.raises(UsageError, match="holds something that is no model"):
+        make(out=tmp_path / "mine")
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
+
+
+class TestCard:
+    def test_it_quotes_the_result_with_its_interval_and_says_what_was_not_judged(
+        self, make: Callable[..., Path], finished: Path
+    ) -> None:
+        evaluation = judged(finished)
+        card = (make(evaluation=evaluation) / "model_card.md").read_text()
+        row = next(row for row in evaluation["rows"] if row["system"] == "afn")
+        assert f"{row['uf1']['value']:.3f} [{row['uf1']['low']:.3f}, {row['uf1']['high']:.3f}]" in card
+        assert "| majority |" in card and "| 24 | 4 |" in card
+        assert "This very network was not judged" in card
+        for section in ("Intended use", "Factors", "Training data", "Ethical considerations", "Caveats"):
+            assert f"## {section}" in card
+        assert "lie detector" in card and "1810.03993" in card
+        assert "somewhere" not in card
+
+    def test_without_a_result_it_says_so(self, make: Callable[..., Path]) -> None:
+        out = make()
+        assert "**Not judged.**" in (out / "model_card.md").read_text()
+        assert json.loads((out / "model.json").read_text())["about"]["evaluation"] is None
+
+    def test_drawn_faces_are_called_drawn(self, make: Callable[..., Path]) -> None:
+        card = make(facts={**FACTS, "dataset": "synthetic"}) / "model_card.md"
+        assert "Trained on drawn faces" in card.read_text()
+
+    def test_a_result_on_other_clips_is_not_quoted(self, make: Callable[..., Path], finished: Path) -> None:
+        with pytest.raises(ToolkitError, match="judged on other clips"):
+            make(evaluation={**judged(finished), "data": "other"})
+
+
+class TestRecordedStages:
+    def fill(self, folder: ClipFolder, size: int) -> None:
+        stages = {"faces": FaceSettings(size=size), "flow": STAGES.flow, "images": STAGES.images}
+        for name, settings in stages.items():
+            with folder.writing(name, Entry("key", json.loads(json.dumps(settings.__dict__)))):
+                pass
+
+    def test_they_are_those_of_the_pictures(self, tmp_path: Path) -> None:
+        self.fill(clip_folder(tmp_path, "toy/a/1"), 64)
+        assert recorded_stages(tmp_path, ["toy/a/1"]) == StageSettings(faces=FaceSettings(size=64))
+
+    def test_clips_that_differ_are_refused(self, tmp_path: Path) -> None:
+        for number, size in ((1, 64), (2, 128)):
+            self.fill(clip_folder(tmp_path, f"toy/a/{number}"), size)
+        with pytest.raises(ToolkitError, match=r"toy/a/2 was not made under the same settings as toy/a/1"):
+            recorded_stages(tmp_path, ["toy/a/1", "toy/a/2"])
