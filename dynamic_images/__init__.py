@@ -13,7 +13,10 @@ last step alone, from the cache to the cache. `motion_curve` and `find_candidate
 """
 
 from dynamic_images.build import ImageSettings, build_images, images_key
-from dynamic_images.encoding import INPUT_SCALE, VIEW_RANGE, from_input, from_view, to_input, to_view
+from dynamic_images.encoding import VIEW_RANGE, to_view
+from dynamic_images.flow_maps import optical_strain
+from dynamic_images.input_cache import build_inputs
+from dynamic_images.inputs import INPUTS, ClipInput, InputUse, use
 from dynamic_images.motion_intensity import apex_of, frame_intensity, intensity_curve, intensity_order, region_mask
 from dynamic_images.pipeline import StageSettings, build_dataset, clip_images
 from dynamic_images.rank_pooling import (
@@ -29,10 +32,12 @@ from dynamic_images.representations import REPRESENTATIONS, Motion, pooling_orde
 from dynamic_images.spotting.motion_curve import SpotSettings, find_candidates, motion_curve
 
 __all__ = [
-    "INPUT_SCALE",
+    "INPUTS",
     "REPRESENTATIONS",
     "VIEW_RANGE",
+    "ClipInput",
     "ImageSettings",
+    "InputUse",
     "Motion",
     "SpotSettings",
     "StageSettings",
@@ -41,12 +46,11 @@ __all__ = [
     "apex_of",
     "build_dataset",
     "build_images",
+    "build_inputs",
     "clip_images",
     "exact_rank_pooling",
     "find_candidates",
     "frame_intensity",
-    "from_input",
-    "from_view",
     "grey_level_scale",
     "harmonic_weights",
     "images_key",
@@ -54,9 +58,10 @@ __all__ = [
     "intensity_order",
     "linear_weights",
     "motion_curve",
+    "optical_strain",
     "pool",
     "pooling_order",
     "region_mask",
-    "to_input",
     "to_view",
+    "use",
 ]

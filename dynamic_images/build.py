@@ -23,7 +23,7 @@ from preprocessing.optical_flow import FlowSettings, flow
 
 STAGE = "images"
 VERSION = 1
-ALWAYS = ("temporal_ranked", "motion_intensity")
+IMAGES = ("temporal_ranked", "motion_intensity")
 REFERENCES = ("onset", "previous")
 
 
@@ -44,7 +44,6 @@ class ImageSettings:
         steady_light: scale every frame to the first one's mean grey level in the face before pooling (ours; the papers
             pool raw pixels). Half a per cent of flicker otherwise leaves a ghost of the face as strong as a
             micro-expression. Off, light that changes is part of the image.
-        extra: further representations to write, names of `representations.REPRESENTATIONS`.
         apex_smoothing: sd of the Gaussian over the intensity curve before its maximum is taken as the apex, as a
             share of the clip length; no effect on clips whose apex is annotated.
     """
@@ -57,7 +56,6 @@ class ImageSettings:
     order: str = "ascending"
     span: str = "onset..offset"
     steady_light: bool = True
-    extra: tuple[str, ...] = ()
     apex_smoothing: float = 0.02
 
     def __post_init__(self) -> None:
@@ -66,17 +64,8 @@ class ImageSettings:
                 raise ValueError(
                     f"images: {name} = {getattr(self, name)!r} is unknown: choose one of {', '.join(choices)}"
                 )
-        others = [name for name in REPRESENTATIONS if name not in ALWAYS]
-        for name in self.extra:
-            if name not in others:
-                raise ValueError(f"images: extra image {name!r} is unknown: choose among {', '.join(others)}")
         if not 0 <= self.apex_smoothing <= 0.5:
             raise ValueError(f"images: apex_smoothing = {self.apex_smoothing}: wanted a share of the clip, 0 to 0.5")
-
-    @property
-    def images(self) -> tuple[str, ...]:
-        """Names of all images that are written, each as ``<name>.npy`` and ``<name>.png``."""
-        return (*ALWAYS, *self.extra)
 
 
 CHOICES: dict[str, tuple[str, ...]] = {
@@ -145,7 +134,7 @@ def build_images(
         span=settings.span,
     )
     frames = in_steady_light(crops, landmarks) if settings.steady_light else crops
-    images = pool(frames, np.stack([REPRESENTATIONS[name](motion) for name in settings.images]))
+    images = pool(frames, np.stack([REPRESENTATIONS[name](motion) for name in IMAGES]))
     entry = Entry(key, plain(settings))
     with folder.writing(STAGE, entry) as scratch:
         np.save(scratch / "intensity.npy", motion.intensity)
@@ -155,7 +144,7 @@ def build_images(
             apex_source="estimated" if apex is None else "annotated",
             peak_intensity=round(float(from_onset.max()), 4),
         )
-        for name, image in zip(settings.images, images, strict=True):
+        for name, image in zip(IMAGES, images, strict=True):
             np.save(scratch / f"{name}.npy", image)
             _write_view(scratch / f"{name}.png", image)
             entry.result[f"{name}_energy"] = round(float(np.sqrt(np.mean(np.square(image, dtype=np.float64)))), 4)

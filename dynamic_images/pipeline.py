@@ -12,7 +12,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dynamic_images import build
 from dynamic_images.build import ImageSettings, build_images
+from dynamic_images.input_cache import build_inputs, input_path
+from dynamic_images.inputs import use
 from preprocessing.artefacts.clip_folder import clip_folder
 from preprocessing.artefacts.manifest import write_manifest
 from preprocessing.clips import Clip
@@ -124,17 +127,20 @@ def build_clip(clip: Clip, root: Path, settings: StageSettings, landmark_file: P
     return row | {"status": "ok", "code": "", "reason": ""} | facts | quality | images
 
 
-def clip_images(clip: Clip, cache: Path | str, settings: StageSettings | None = None) -> dict[str, NDArray[np.float32]]:
+def clip_images(
+    clip: Clip, cache: Path | str, settings: StageSettings | None = None, inputs: Sequence[str] = build.IMAGES
+) -> dict[str, NDArray[np.float32]]:
     """One clip to its dynamic images, through all stages.
 
     Args:
         clip: from an adapter, or made by hand over a `FrameSource`.
         cache: a folder for its artefacts (crops, flow, intensity curve, …); what is fresh in it is reused.
         settings: of the stages.
+        inputs: names in `dynamic_images.inputs.INPUTS`; by default the two dynamic images, each (S, S, 3) float32,
+            signed, grey levels.
 
     Returns:
-        ``temporal_ranked``, ``motion_intensity`` and what ``settings.images.extra`` names: (S, S, 3) float32, signed,
-        grey levels.
+        Input → array.
 
     Raises:
         ClipRejectedError: the clip cannot be used; the message says why.
@@ -144,8 +150,10 @@ def clip_images(clip: Clip, cache: Path | str, settings: StageSettings | None = 
     row = build_clip(clip, Path(cache), settings, None if model is None else Path(model))
     if row["status"] != "ok":
         raise ClipRejectedError(row["code"], f"{clip.clip_id}: {row['reason']}")
+    uses = [use(name) for name in inputs]
+    build_inputs(Path(cache), [clip.clip_id], uses)
     folder = clip_folder(Path(cache), clip.clip_id)
-    return {name: folder.load(f"{name}.npy") for name in settings.images.images}
+    return {one.name: np.load(input_path(folder, one)) for one in uses}
 
 
 @cache

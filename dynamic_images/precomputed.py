@@ -22,10 +22,9 @@ from typing import Any, Literal
 
 import cv2
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from dynamic_images.encoding import VIEW_RANGE, to_view
+from dynamic_images.encoding import to_view
 from preprocessing.artefacts.clip_folder import ClipFolder, Entry, clip_folder, write_members
 from preprocessing.artefacts.files import key_of, plain
 from preprocessing.artefacts.manifest import write_manifest
@@ -34,12 +33,10 @@ from preprocessing.errors import ClipRejectedError, DatasetError
 from preprocessing.workers import unordered
 
 STAGE = "streams"
-VERSION = 1
+VERSION = 2
 LARGEST = 512
-INPUTS = {"temporal_ranked": "stream_a", "motion_intensity": "stream_b"}
-"""Input of the network → the column that feeds it. Arrays carry the input's name, pictures the column's."""
-DYNAMIC_IMAGES = {"temporal_ranked": "TRDI", "motion_intensity": "MIDI"}
-"""The same for clips with frames: file stem of a picture → what it is called."""
+STREAMS = ("stream_a", "stream_b")
+"""Columns of the table, and names of the arrays and pictures that are made of them."""
 VIEWED = 100
 """So many clips, evenly spaced, say how wide a range of unscaled values a picture shows."""
 
@@ -77,7 +74,7 @@ def build_streams(
     Raises:
         DatasetError: a channel that the file has not, or an array of the wrong form: the table is to be changed.
     """
-    views = {name: _view_range(clips, name, settings) for name in INPUTS.values()}
+    views = {name: _view_range(clips, name, settings) for name in STREAMS}
     datasets = sorted({clip.clip_id.split("/", 1)[0] for clip in clips})
     write_members(cache, {name: name for name in datasets} if len(datasets) > 1 else {})
     rows: dict[str, dict[str, Any]] = {}
@@ -93,42 +90,15 @@ def build_clip(clip: StreamClip, cache: Path, settings: StreamSettings, views: d
     cv2.setNumThreads(1)
     folder = clip_folder(cache, clip.clip_id)
     row = {"clip_id": clip.clip_id, "subject": clip.subject, "emotion": clip.label}
-    written = {name: getattr(clip, name).text for name in INPUTS.values()}
+    written = {name: getattr(clip, name).text for name in STREAMS}
     try:
         result = _build(clip, folder, settings, views)
     except ClipRejectedError as error:
         if folder.folder.is_dir():
             folder.clear()
         return row | {"status": "rejected", "code": error.code, "reason": error.reason} | written
-    ranges = {f"{name}_view": views[name] for name in INPUTS.values()}
+    ranges = {f"{name}_view": views[name] for name in STREAMS}
     return row | {"status": "ok", "code": "", "reason": ""} | written | dict(sorted(result.items())) | ranges
-
-
-def views(manifest: pd.DataFrame) -> dict[str, str]:
-    """File stem of each picture of a clip → what it is called; those of the dynamic images where it has frames."""
-    if is_streams(manifest):
-        return {name: name.replace("_", " ") for name in INPUTS.values()}
-    return dict(DYNAMIC_IMAGES)
-
-
-def caption(manifest: pd.DataFrame) -> str:
-    """What the pictures of a data set's clips show, with their fixed scale."""
-    if not is_streams(manifest):
-        return (
-            "TRDI: temporal-ranked dynamic image, pooled in time order. MIDI: motion-intensity dynamic image, pooled "
-            f"in order of motion. Mid-grey is no change; the scale is ±{VIEW_RANGE:g} grey levels for every clip."
-        )
-    ranges = [manifest[f"{name}_view"].dropna() for name in INPUTS.values() if f"{name}_view" in manifest]
-    scales = [f"±{rows.iloc[0]:g} for stream {name}" for name, rows in zip("ab", ranges, strict=False) if len(rows)]
-    return (
-        "Precomputed images as they came, made square and with three channels. Mid-grey is the value that counts as "
-        f"nothing; the scale is {' and '.join(scales)}, in the files' own unit, for every clip."
-    )
-
-
-def is_streams(manifest: pd.DataFrame) -> bool:
-    """Whether the clips of a manifest are precomputed images."""
-    return set(INPUTS.values()) <= set(manifest.columns)
 
 
 def read_source(source: Source, where: str = "") -> NDArray[Any]:
@@ -179,6 +149,14 @@ def square(image: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.ascontiguousarray(whole, np.float32)
 
 
+def at_least(image: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+    """``(H, W, C)`` with both sides at least ``side``: smaller images have their pixels repeated."""
+    height, width = image.shape[:2]
+    if min(height, width) >= side:
+        return image
+    return np.asarray(cv2.resize(image, (max(width, side), max(height, side)), interpolation=cv2.INTER_NEAREST))
+
+
 def _build(clip: StreamClip, folder: ClipFolder, settings: StreamSettings, views: dict[str, float]) -> dict[str, Any]:
     sources: dict[str, tuple[Source, Zero]] = {
         "stream_a": (clip.stream_a, settings.zero_a),
@@ -200,8 +178,8 @@ def _build(clip: StreamClip, folder: ClipFolder, settings: StreamSettings, views
     entry = Entry(key, {"sources": {name: source.text for name, (source, _) in sources.items()}, **plain(settings)})
     about = {"clip_id": clip.clip_id, "subject": clip.subject, "label": clip.label}
     with folder.writing(STAGE, entry, clip=about, input=digest, libraries=libraries) as scratch:
-        for artefact, name in INPUTS.items():
-            np.save(scratch / f"{artefact}.npy", images[name])
+        for name in STREAMS:
+            np.save(scratch / f"{name}.npy", images[name])
             view = cv2.cvtColor(to_view(images[name], views[name]), cv2.COLOR_RGB2BGR)
             (scratch / f"{name}.png").write_bytes(cv2.imencode(".png", view)[1].tobytes())
             entry.result[f"{name}_energy"] = round(float(np.sqrt(np.mean(np.square(images[name], dtype=float)))), 4)

@@ -14,9 +14,10 @@ import pandas as pd
 from dynamic_images.inspection.gallery import write_gallery
 from dynamic_images.spotting.candidates import Proposal, propose
 from dynamic_images.spotting.motion_curve import SpotSettings
+from experiments.pages.predictions import EXPERIMENTAL, JSON, PAGE, TABLE, Predictions, render
 from experiments.runs.run import library_versions, to_csv, write_json
 from fusion_net.checkpoint import Checkpoint, load
-from fusion_net.inference import predict_clips
+from fusion_net.new_clips import predict_clips
 from preprocessing.artefacts.files import write_text
 from preprocessing.clips import Clip, check_unique
 from preprocessing.datasets import videos as adapter
@@ -27,11 +28,6 @@ from preprocessing.video import Frame, FrameSource
 Step = Callable[[int, int, str], None]
 Progress = Callable[[str], AbstractContextManager[Step]]
 
-TABLE, JSON, PAGE = "predictions.csv", "predictions.json", "predictions.html"
-EXPERIMENTAL = (
-    "Experimental: spotting in long videos is unsolved. Candidates are where a face moves and moves back within half a "
-    "second; most are speech, blinks of the brows, swallowing or noise, and real micro-expressions are missed."
-)
 FIRST = (
     *("clip_id", "video", "status", "code", "reason", "notes", "spotted"),
     *("onset", "apex", "offset", "start_s", "end_s", "fps", "n_frames"),
@@ -41,23 +37,6 @@ MOST_FRAMES = 1500
 """A clip beyond it is no clip: its crops and flow would fill the disk, and one answer about it means nothing."""
 LONG = 2.0  # seconds beyond which one answer about a clip is remarked on
 EVERY = 10  # frames between two words about progress
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """All that the page shows.
-
-    Attributes:
-        table: see `predict_videos`.
-        checkpoint: the model.
-        proposals: what was found in each searched video.
-        remarks: about the model on this machine.
-    """
-
-    table: pd.DataFrame
-    checkpoint: Checkpoint
-    proposals: tuple[Proposal, ...] = ()
-    remarks: tuple[str, ...] = ()
 
 
 def predict_videos(
@@ -245,8 +224,6 @@ def _remarks(checkpoint: Checkpoint) -> Iterator[str]:
 
 
 def _write(found: Predictions, out: Path) -> None:
-    from experiments.pages.predictions import render  # the page knows this module
-
     write_text(out / TABLE, to_csv(found.table))
     records = [
         {k: None if pd.isna(v) else v for k, v in row.items()} for row in found.table.astype(object).to_dict("records")

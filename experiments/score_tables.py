@@ -10,17 +10,15 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from experiments.scoring.metrics import METRICS
+from experiments.scoring.metrics import MEASURES, METRICS
 from experiments.scoring.prediction_log import Assessment
-
-TITLES = {"accuracy": "accuracy", "uf1": "UF1", "uar": "UAR"}
 
 
 def score_table(rows: Sequence[Mapping[str, Any]], caption: str, first: str = "system", counts: bool = False) -> Table:
     """One line per row of `results.score_row`: score (low–high), and with ``counts`` what it stands on."""
     table = Table(first, box=SIMPLE_HEAD, pad_edge=False, caption=caption)
     for name in METRICS:
-        table.add_column(TITLES[name], min_width=13)  # a score, and its interval beside or below it, whole
+        table.add_column(MEASURES[name], min_width=13)  # a score, and its interval beside or below it, whole
     for name in ("clips", "subjects") if counts else ():
         table.add_column(name, justify="right")
     for row in rows:

@@ -2,7 +2,7 @@
 
 One fold of leave-one-subject-out, from tensors to a table::
 
-    data = load_clips(manifest, cache, AFN.INPUTS, classes, labels, size=96)
+    data = load_clips(manifest, cache, AFN.uses(AFNSettings()), classes, labels, size=96)
     train, test = subset(data, train_rows), subset(data, test_rows)
     scaler = Scaler.fit(train)
     seed = fold_seed(0, subject)
@@ -20,14 +20,15 @@ A trained model on clips of one's own, and as a file for other programs::
 
 from __future__ import annotations
 
-from fusion_net.augment import NO_AUGMENTATION, AugmentSettings, mirror, mirror_action_units
+from fusion_net.augment import NO_AUGMENTATION, AugmentSettings, mirror
 from fusion_net.checkpoint import Checkpoint, load, save
 from fusion_net.device import resolve_device, resolve_precision
 from fusion_net.export import export_onnx
 from fusion_net.fit import FitSettings, fit
-from fusion_net.inference import predict, predict_clips
+from fusion_net.inference import predict
+from fusion_net.new_clips import predict_clips
 from fusion_net.inputs import ClipTensors, Scaler, load_clips, subset
-from fusion_net.models import AFN, FDP, MODELS, AFNSettings, FDPSettings, Model, Output, build_model
+from fusion_net.models import AFN, FDP, MODELS, AFNSettings, FDPSettings, Model, Output, build_model, new_model
 from fusion_net.seeds import fold_seed
 
 __all__ = [
@@ -51,7 +52,7 @@ __all__ = [
     "load",
     "load_clips",
     "mirror",
-    "mirror_action_units",
+    "new_model",
     "predict",
     "predict_clips",
     "resolve_device",

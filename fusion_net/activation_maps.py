@@ -14,6 +14,7 @@ last, whose cells (an eighth of the image's side with four stages) still tell br
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -23,7 +24,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fusion_net.augment import mirror
-from fusion_net.blocks import ConvStage
 from fusion_net.fit import check_fits
 from fusion_net.inputs import ClipTensors
 from fusion_net.models.contract import Batch, Model
@@ -47,7 +47,7 @@ def activation_maps(
     the mode that it came in.
 
     Args:
-        model: one whose ``streams`` are stacks of `ConvStage`, each over one input (AFN).
+        model: one that names the layers to look at (`Model.map_layers`), each over one input.
         data: clips, scaled by the *training* scaler.
         target: for each clip the index of the class whose logit is explained.
         method: see the module.
@@ -55,11 +55,11 @@ def activation_maps(
         mirrored: take the mean over a clip and its mirror image, as `predict` does under this name.
 
     Raises:
-        ValueError: the model has no such streams, or the clips do not fit it.
+        ValueError: the model names no such layers, or the clips do not fit it.
     """
-    streams = getattr(model, "streams", None)
-    if not isinstance(streams, nn.ModuleDict):
-        raise ValueError(f"{type(model).__name__} has no streams that a map could show: explain an AFN")
+    layers = model.map_layers()
+    if not layers:
+        raise ValueError(f"{type(model).__name__} names no layers that a map could show (map_layers)")
     check_fits(model, data)
     if len(target) != len(data):
         raise ValueError(f"{len(target)} classes to explain for {len(data)} clips")
@@ -69,37 +69,42 @@ def activation_maps(
         rows = torch.arange(len(data)).split(batch_size)
         return {
             name: np.concatenate(
-                [_maps(model, stream, data, r, torch.as_tensor(target)[r], method, mirrored) for r in rows]
+                [_maps(model, layer, data, r, torch.as_tensor(target)[r], method, mirrored) for r in rows]
             )
-            for name, stream in streams.items()
+            for name, layer in layers.items()
         }
     finally:
         model.train(was_training)
 
 
 def blank(data: ClipTensors, where: NDArray[np.bool_]) -> ClipTensors:
-    """``data`` with zero, which is "nothing changed", at the pixels ``where`` (N, H, W), in every input."""
-    keep = torch.from_numpy(~where)[:, None]  # (N, H, W) -> (N, 1, H, W)
-    inputs = {name: x * keep for name, x in data.inputs.items()}
-    return ClipTensors(data.clip_ids, data.subjects, data.labels, data.classes, inputs)
+    """``data`` without motion at the pixels ``where`` (N, H, W), in every input.
+
+    In signed inputs that is zero; in frames (N, T, C, H, W) it is the clip's first frame there.
+    """
+    keep = torch.from_numpy(~where)
+    inputs = {}
+    for name, x in data.inputs.items():
+        shape = (len(x), *[1] * (x.ndim - 3), *x.shape[-2:])  # (N, H, W) -> (N, 1, ..., H, W)
+        rest = x[:, :1] if data.kind(name) == "frames" else torch.zeros_like(x)
+        inputs[name] = torch.where(keep.view(shape), x, rest)
+    return replace(data, inputs=inputs)
 
 
 def _maps(
-    model: Model, stream: nn.Module, data: ClipTensors, rows: Tensor, target: Tensor, method: Method, mirrored: bool
+    model: Model, layer: nn.Module, data: ClipTensors, rows: Tensor, target: Tensor, method: Method, mirrored: bool
 ) -> NDArray[np.float32]:
     """(B, h, w), the clips' maps, or their mean with the maps of the mirror images, mirrored back."""
     device = next(model.parameters()).device
-    stages = [m for m in stream.modules() if isinstance(m, ConvStage)]
-    names = tuple(model.INPUTS)
+    names = tuple(one.name for one in model.inputs)
 
     def logits(*inputs: Tensor) -> Tensor:
         batch: Batch = dict(zip(names, inputs, strict=True))
         return model(batch).logits
 
-    stage = stages[max(0, len(stages) - 2)]
     plain = tuple(data.inputs[name][rows].to(device) for name in names)
-    flipped = tuple(mirror(x, model.INPUTS[name]) for name, x in zip(names, plain, strict=True))
-    explainer = LayerGradCam(logits, stage) if method == "grad_cam" else LayerGradientXActivation(logits, stage)
+    flipped = tuple(mirror(x, one.kind) for one, x in zip(model.inputs, plain, strict=True))
+    explainer = LayerGradCam(logits, layer) if method == "grad_cam" else LayerGradientXActivation(logits, layer)
     views = (plain, flipped) if mirrored else (plain,)
     found = [
         explainer.attribute(view, target.to(device)).sum(dim=1) for view in views

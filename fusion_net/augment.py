@@ -6,18 +6,14 @@ Pure functions; every random number comes from the generator that is passed in.
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Kind = Literal["image", "flow", "frames"]
-"""``image``: values that stay themselves when the picture moves, signed or not; ``flow``: (u, v) vectors that turn;
-``frames``: (T, C, H, W) recorded frames, of which only the difference from the clip's own mean frame is motion."""
+from dynamic_images.clip_input import PLANAR, Kind
 
 
 @dataclass(frozen=True)
@@ -71,11 +67,15 @@ def augment(
     """A new version of every clip of a batch, the same geometry, gain and erased rectangle for all inputs of a clip.
 
     Args:
-        inputs: name → (B, ..., H, W) float32; sides may differ between inputs.
+        inputs: name → (B, ..., H, W) float32; sides may differ between inputs. A series or features (B, ..., C) have
+            no place in the picture: they get the gain and noise alone.
         settings: what to do.
         generator: on the CPU, so that every device sees the same numbers.
-        kinds: what an input is where it is no ``image``. A ``flow`` is (B, ..., 2, H, W), ``frames`` are
-            (B, T, C, H, W) and all of a clip move alike.
+        kinds: kind of each input; those that are not named are images. A ``flow`` is (B, ..., C, H, W), ``frames``
+            are (B, T, C, H, W) and all of a clip move alike.
+
+    Raises:
+        ValueError: a mirror of an input that has no place in the picture.
     """
     first = next(iter(inputs.values()))
     matrix = random_affine(len(first), settings, generator)
@@ -84,14 +84,17 @@ def augment(
     out = {}
     for name, x in inputs.items():
         kind = (kinds or {}).get(name, "image")
-        y = warp(x, matrix.to(x), kind)
+        planar = kind in PLANAR
+        if not planar and settings.mirror:
+            raise _without_mirror(name, kind)
+        y = warp(x, matrix.to(x), kind) if planar else x
         rest = y.mean(dim=1, keepdim=True) if kind == "frames" else None  # (B, 1, C, H, W)
         if rest is not None:
             y = y - rest
         y = y * gain.to(x).view(-1, *[1] * (x.ndim - 1))  # (B,) -> (B, 1, ..., 1)
         if settings.noise:
             y = y + settings.noise * torch.randn(x.shape, generator=generator).to(x)
-        if settings.erase:
+        if settings.erase and planar:
             kept = _outside(box, *x.shape[-2:]).to(x)
             y = y * kept.view(len(x), *[1] * (x.ndim - 3), *x.shape[-2:])  # (B, H, W) -> (B, 1, ..., H, W)
         out[name] = y if rest is None else rest + y
@@ -115,34 +118,41 @@ def random_affine(batch: int, settings: AugmentSettings, generator: torch.Genera
 def warp(x: Tensor, matrix: Tensor, kind: Kind = "image") -> Tensor:
     """Sample ``x`` (B, ..., H, W) at ``matrix`` (B, 2, 3) of every output position, bilinear, zero outside.
 
-    Zero is "nothing moved" in a signed image. The vectors of a ``flow`` (B, ..., 2, H, W) live in the picture and turn,
-    mirror and stretch with it: they are multiplied by the inverse of the map's linear part (square images).
+    Zero is "nothing moved" in a signed image. The vectors of a ``flow`` (B, ..., C, H, W), its channels 0 and 1, live
+    in the picture and turn, mirror and stretch with it: they are multiplied by the inverse of the map's linear part
+    (square images).
     """
     planes = x.flatten(1, -3) if x.ndim > 4 else x  # (B, T, C, H, W) -> (B, T*C, H, W)
     grid = F.affine_grid(matrix, [len(x), 1, *x.shape[-2:]], align_corners=False)  # (B, H, W, 2)
     out = F.grid_sample(planes, grid, mode="bilinear", padding_mode="zeros", align_corners=False).view(x.shape)
     if kind == "flow":
         turn = torch.linalg.inv(matrix[:, :, :2])  # (B, 2, 2)
-        out = torch.einsum("bij,b...jhw->b...ihw", turn, out)
+        turned = torch.einsum("bij,b...jhw->b...ihw", turn, out[..., :2, :, :])
+        out = torch.cat([turned, out[..., 2:, :, :]], dim=-3)
     return out
 
 
 def mirror(x: Tensor, kind: Kind = "image") -> Tensor:
-    """``x`` (..., H, W) flipped left-right; the horizontal component of a ``flow`` (..., 2, H, W) changes its sign.
+    """``x`` (..., H, W) flipped left-right; the horizontal component of a ``flow`` (..., C, H, W) changes its sign.
 
     A dynamic image is a signed *intensity* image: its sign says brighter or darker over time, not left or right, and
     survives the flip.
+
+    Raises:
+        ValueError: a series or features, which have no left and right in a picture.
     """
+    if kind not in PLANAR:
+        raise _without_mirror("this input", kind)
     flipped = x.flip(-1)
     if kind == "flow":
-        flipped = flipped * flipped.new_tensor([-1.0, 1.0]).view(2, 1, 1)  # u, v
+        sign = flipped.new_ones(x.shape[-3])
+        sign[0] = -1.0  # u
+        flipped = flipped * sign.view(-1, 1, 1)
     return flipped
 
 
-def mirror_action_units(units: Sequence[str]) -> tuple[str, ...]:
-    """Action units of the mirrored face: ``("L12", "6")`` → ``("R12", "6")``; two-sided units stay."""
-    other = {"L": "R", "R": "L", "l": "r", "r": "l"}
-    return tuple(re.sub(r"^[LRlr](?=\d)", lambda side: other[side.group()], unit) for unit in units)
+def _without_mirror(name: str, kind: Kind) -> ValueError:
+    return ValueError(f"{name} is of kind {kind!r} and cannot be mirrored: train with fit.augment.mirror=0")
 
 
 def _random_boxes(batch: int, settings: AugmentSettings, generator: torch.Generator) -> Tensor:

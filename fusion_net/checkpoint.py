@@ -15,15 +15,16 @@ import safetensors.torch
 from safetensors import SafetensorError
 
 from dynamic_images.build import VERSION as IMAGES_VERSION
+from dynamic_images.inputs import use
 from dynamic_images.pipeline import StageSettings
 from fusion_net.inputs import Scaler
-from fusion_net.models import MODELS, Model, build_model, name_of
+from fusion_net.models import MODELS, Model, name_of, new_model
 from preprocessing.artefacts.files import plain, write_text
 from preprocessing.errors import ToolkitError
 from preprocessing.pipeline import FACES_VERSION, FLOW_VERSION
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
-FORMAT = 2
+FORMAT = 3
 
 STAGE_VERSIONS = {"faces": FACES_VERSION, "flow": FLOW_VERSION, "images": IMAGES_VERSION}
 
@@ -37,6 +38,7 @@ class Checkpoint:
         scaler: fitted on its training clips.
         size: side of its input images, px.
         about: anything else worth keeping (seed, data set, left-out subject), as JSON holds it.
+        mirrored: whether it was judged, and is therefore used, by the mean over a clip and its mirror image.
         stages: how the pictures that it learnt from were made, so that new clips go the same way; None where that is
             not known, and then it cannot be applied to a video. Of a landmark model only the file's name is kept.
     """
@@ -46,6 +48,7 @@ class Checkpoint:
     size: int
     about: Mapping[str, Any] = field(default_factory=dict)
     stages: StageSettings | None = None
+    mirrored: bool = True
 
 
 def save(folder: Path, checkpoint: Checkpoint) -> None:
@@ -67,11 +70,12 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
     description = {
         "format": FORMAT,
         "toolkit": toolkit_version(),
-        "model": name_of(model.settings),
+        "model": name_of(type(model)),
         "settings": plain(model.settings),
         "classes": list(model.classes),
-        "inputs": list(model.INPUTS),
+        "inputs": [one.plain() for one in model.inputs],
         "size": checkpoint.size,
+        "mirrored": checkpoint.mirrored,
         "scales": dict(checkpoint.scaler.scales),
         "preprocessing": None if checkpoint.stages is None else _described(checkpoint.stages),
         "weights": _digest(weights),
@@ -100,9 +104,18 @@ def load(folder: Path) -> Checkpoint:
     try:
         model = _rebuild(description)
         model.load_state_dict(safetensors.torch.load(weights))
-        scaler = Scaler({str(name): float(scale) for name, scale in description["scales"].items()})
-        stages = _stages(description["preprocessing"])
-        checkpoint = Checkpoint(model.eval(), scaler, int(description["size"]), description["about"], stages)
+        scales = {
+            str(name): tuple(map(float, scale)) if isinstance(scale, list) else float(scale)
+            for name, scale in description["scales"].items()
+        }
+        checkpoint = Checkpoint(
+            model.eval(),
+            Scaler(scales),
+            int(description["size"]),
+            description["about"],
+            _stages(description["preprocessing"]),
+            bool(description["mirrored"]),
+        )
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ToolkitError(f"{where} does not fit this version of the toolkit ({reason}): train it again") from error
@@ -112,16 +125,18 @@ def load(folder: Path) -> Checkpoint:
 def _rebuild(description: Mapping[str, Any]) -> Model:
     name = description["model"]
     if name not in MODELS:
-        raise ValueError(f"model {name!r} is none of {', '.join(MODELS)}")
-    if list(MODELS[name].INPUTS) != description["inputs"]:
-        raise ValueError(f"{name} eats {list(MODELS[name].INPUTS)}, the checkpoint {description['inputs']}")
-    kind = MODELS[name].Settings
-    known = {f.name for f in dataclasses.fields(kind)}
+        raise ValueError(f"model {name!r} is not one of {', '.join(MODELS)}")
+    model = MODELS[name]
+    inputs = [use(str(one["name"]), **_tuples(one["settings"])) for one in description["inputs"]]
+    known = {f.name for f in dataclasses.fields(model.Settings)}
     given: dict[str, Any] = description["settings"]
     if set(given) != known:
         raise ValueError(f"settings {', '.join(sorted(set(given) ^ known))} are not on both sides")
-    settings = kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in given.items()})
-    return build_model(settings, description["classes"], seed=0)
+    return new_model(model, model.Settings(**_tuples(given)), description["classes"], seed=0, inputs=inputs)
+
+
+def _tuples(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
 
 
 def _described(stages: StageSettings) -> dict[str, Any]:

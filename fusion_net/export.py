@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from fusion_net.augment import mirror
 from fusion_net.checkpoint import Checkpoint
-from fusion_net.models import Model, name_of
+from fusion_net.models import name_of
 from preprocessing.artefacts.files import plain
 from preprocessing.errors import EnvironmentProblemError
 
@@ -28,15 +28,15 @@ OPSET = 18
 def export_onnx(checkpoint: Checkpoint, path: Path) -> Path:
     """Write the model as ONNX, opset 18, any batch size.
 
-    The graph does all that stands between the cached pictures and an answer: it divides by the input scales, and it
-    averages the probabilities of a clip and of its mirror image as `fusion_net.inference` does.
+    The graph does all that stands between the cached pictures and an answer: it divides by the input scales, and, if
+    the model was judged so, it averages the probabilities of a clip and of its mirror image.
 
-    Inputs, by their names in ``INPUTS``: what `fusion_net.load_clips` reads at the model's size, unscaled: a dynamic
-    image is (B, 3, S, S) float32 in grey levels. Outputs: ``logits`` (B, K) of the clip as it is, ``probabilities``
-    (B, K), and ``gate`` (B, S) where the model has one.
+    Inputs, by their names: what `fusion_net.load_clips` reads at the model's size, unscaled, (B, *shape) float32: a
+    dynamic image is (B, 3, S, S) in grey levels, see `InputUse.shape`. Outputs: ``logits`` (B, K) of the clip as it is,
+    ``probabilities`` (B, K), and the model's ``COLUMNS`` that it returns, for example ``gate`` (B, S).
 
-    The file's metadata holds ``classes``, ``scales``, ``size``, ``inputs`` (shapes), ``model``, ``preprocessing`` and
-    ``about`` as JSON.
+    The file's metadata holds ``classes``, ``scales``, ``size``, ``mirrored``, ``inputs`` (shapes), ``model``,
+    ``preprocessing`` and ``about`` as JSON.
 
     Returns:
         ``path``.
@@ -52,11 +52,11 @@ def export_onnx(checkpoint: Checkpoint, path: Path) -> Path:
             f"{error.name} is not installed: pip install 'micro-expression-toolkit[export]'"
         ) from error
     model = checkpoint.model
-    shapes = input_shapes(model, checkpoint.size)
-    whole = _Whole(model, dict(checkpoint.scaler.scales)).eval()
+    shapes = {one.name: one.shape(checkpoint.size) for one in model.inputs}
+    whole = _Whole(checkpoint).eval()
     # two clips: a batch of one would become a constant of the graph
     example = tuple(torch.zeros(2, *shape) for shape in shapes.values())
-    names = ["logits", "probabilities"] + (["gate"] if len(whole(*example)) == 3 else [])
+    names = ["logits", "probabilities", *whole.columns(example)]
     batch = torch.export.Dim("batch", min=1)
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}")
@@ -84,38 +84,42 @@ def export_onnx(checkpoint: Checkpoint, path: Path) -> Path:
     return path
 
 
-def input_shapes(model: Model, size: int) -> dict[str, tuple[int, ...]]:
-    """Shape of one clip in each input."""
-    frames = getattr(model.settings, "frames", None)
-    return {
-        name: (frames, 1, size, size) if kind == "frames" and frames else (3, size, size)
-        for name, kind in model.INPUTS.items()
-    }
-
-
 class _Whole(nn.Module):
-    """From unscaled inputs to answers, as `fusion_net.inference` gives them."""
+    """From unscaled inputs to answers, as `fusion_net.inference.predict` gives them."""
 
-    def __init__(self, model: Model, scales: dict[str, float]) -> None:
+    def __init__(self, checkpoint: Checkpoint) -> None:
         super().__init__()
-        self.model, self.scales = model, scales
+        self.model, self.mirrored = checkpoint.model, checkpoint.mirrored
+        self.scales = {one.name: checkpoint.scaler.divisor(one.name) for one in self.model.inputs}
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        plain_view = {name: x / self.scales[name] for name, x in zip(self.model.INPUTS, inputs, strict=True)}
-        turned = {name: mirror(x, self.model.INPUTS[name]) for name, x in plain_view.items()}
-        first, second = self.model(plain_view), self.model(turned)
-        probabilities = (first.logits.softmax(dim=1) + second.logits.softmax(dim=1)) / 2
-        if "gate" not in first.extras:
-            return first.logits, probabilities
-        return first.logits, probabilities, (first.extras["gate"] + second.extras["gate"]) / 2
+        outputs = [self.model(view) for view in self._views(inputs)]
+        probabilities = torch.stack([output.logits.softmax(dim=1) for output in outputs]).mean(dim=0)
+        shown = [name for name in self.model.COLUMNS if name in outputs[0].extras]
+        further = [torch.stack([output.extras[name] for output in outputs]).mean(dim=0) for name in shown]
+        return outputs[0].logits, probabilities, *further
+
+    def columns(self, inputs: tuple[Tensor, ...]) -> list[str]:
+        """Names of what follows the probabilities."""
+        extras = self.model(self._views(inputs)[0]).extras
+        return [name for name in self.model.COLUMNS if name in extras]
+
+    def _views(self, inputs: tuple[Tensor, ...]) -> list[dict[str, Tensor]]:
+        """The clips, and their mirror images if the model is used with them."""
+        uses = self.model.inputs
+        plain_view = {one.name: x / self.scales[one.name] for one, x in zip(uses, inputs, strict=True)}
+        if not self.mirrored:
+            return [plain_view]
+        return [plain_view, {one.name: mirror(plain_view[one.name], one.kind) for one in uses}]
 
 
 def _metadata(checkpoint: Checkpoint, shapes: dict[str, tuple[int, ...]]) -> dict[str, str]:
     content: dict[str, Any] = {
-        "model": name_of(checkpoint.model.settings),
+        "model": name_of(type(checkpoint.model)),
         "classes": list(checkpoint.model.classes),
         "scales": dict(checkpoint.scaler.scales),
         "size": checkpoint.size,
+        "mirrored": checkpoint.mirrored,
         "inputs": shapes,
         "preprocessing": None if checkpoint.stages is None else checkpoint.stages,
         "about": dict(checkpoint.about),

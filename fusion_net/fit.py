@@ -57,7 +57,6 @@ class FitSettings:
 def fit(
     model: Model,
     train: ClipTensors,
-    valid: ClipTensors | None = None,
     settings: FitSettings | None = None,
     seed: int = 0,
 ) -> list[dict[str, float]]:
@@ -70,14 +69,12 @@ def fit(
     Args:
         model: fresh from `build_model`.
         train: labelled clips, scaled by a `Scaler` fitted on them.
-        valid: clips to *watch*, from subjects of the training side; nothing is chosen by them.
         settings: how to train; None is the default.
         seed: of the fold, see `fold_seed`.
 
     Returns:
         ``epoch``, ``lr`` (the last step's), ``loss`` and its parts ``loss_<part>``, ``accuracy`` on the augmented
-        training clips, and with ``valid`` also ``valid_loss`` (unweighted, unsmoothed cross-entropy) and
-        ``valid_accuracy``.
+        training clips.
 
     Raises:
         ValueError: the clips do not fit the model: an input is missing, the classes differ, a label is missing.
@@ -93,16 +90,17 @@ def fit(
     rng_devices = [torch.cuda.current_device()] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=rng_devices), torch.backends.cudnn.flags(benchmark=False, deterministic=True):
         torch.manual_seed(fold_seed(seed, "dropout"))
-        history = _epochs(model, train, valid, settings, seed, device)
+        history = _epochs(model, train, settings, seed, device)
     model.train(was_training)
     return history
 
 
 def check_fits(model: Model, data: ClipTensors) -> None:
     """Raise ValueError unless ``data`` has the model's inputs and classes."""
-    missing = [name for name in model.INPUTS if name not in data.inputs]
+    names = [one.name for one in model.inputs]
+    missing = [name for name in names if name not in data.inputs]
     if missing:
-        raise ValueError(f"the model eats {', '.join(model.INPUTS)}; the clips come without {missing[0]}")
+        raise ValueError(f"input {missing[0]!r} is missing: the model takes in {', '.join(names)}")
     if data.classes != model.classes:
         raise ValueError(f"the model tells {model.classes} apart, the clips are labelled {data.classes}")
 
@@ -121,14 +119,14 @@ def learning_rate(step: int, steps: int, settings: FitSettings) -> float:
 def _epochs(
     model: Model,
     train: ClipTensors,
-    valid: ClipTensors | None,
     settings: FitSettings,
     seed: int,
     device: torch.device,
 ) -> list[dict[str, float]]:
     autocast = resolve_precision(settings.precision, device) == "bf16"
     order, changes = generator(seed, "order"), generator(seed, "augment")
-    inputs = {name: train.inputs[name].to(device) for name in model.INPUTS}
+    inputs = {one.name: train.inputs[one.name].to(device) for one in model.inputs}
+    kinds = {one.name: one.kind for one in model.inputs}
     targets = smooth_targets(train.labels, len(train.classes), settings.smoothing).to(device)
     weights = class_weights(train.labels, len(train.classes), settings.balance, settings.beta)[train.labels].to(device)
     labels = train.labels.to(device)
@@ -142,7 +140,7 @@ def _epochs(
             rows = rows.to(device)
             rate = learning_rate(epoch * batches + b, settings.epochs * batches, settings)
             picked = {name: x[rows] for name, x in inputs.items()}
-            batch = augment(picked, settings.augment, changes, model.INPUTS)
+            batch = augment(picked, settings.augment, changes, kinds)
             batch |= {"target": targets[rows], "weight": weights[rows]}
             with torch.autocast(device.type, torch.bfloat16, enabled=autocast):
                 output = model(batch)
@@ -154,7 +152,7 @@ def _epochs(
         row = {"epoch": float(epoch + 1), "lr": rate}
         row |= _curve({name: float(total) / len(train) for name, total in sums.items()}, epoch)
         row["accuracy"] = float(hits) / len(train)
-        history.append(row | (_watch(model, valid, device) if valid is not None else {}))
+        history.append(row)
     return history
 
 
@@ -186,15 +184,3 @@ def _curve(parts: dict[str, float], epoch: int) -> dict[str, float]:
             "or look for clips with extreme values"
         )
     return {"loss": total, **{f"loss_{name}": value for name, value in parts.items()}}
-
-
-@torch.no_grad()
-def _watch(model: Model, valid: ClipTensors, device: torch.device) -> dict[str, float]:
-    check_fits(model, valid)
-    model.eval()
-    logits = model({name: valid.inputs[name].to(device) for name in model.INPUTS}).logits.float().cpu()
-    model.train()
-    return {
-        "valid_loss": float(torch.nn.functional.cross_entropy(logits, valid.labels)),
-        "valid_accuracy": float((logits.argmax(dim=1) == valid.labels).float().mean()),
-    }

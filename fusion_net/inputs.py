@@ -1,10 +1,11 @@
-"""Manifest rows and cached artefacts become tensors in memory; the scale is fitted on training clips only."""
+"""Clips as tensors in memory: inputs read from the cache, and their scale, fitted on training clips only."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,25 +14,27 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fusion_net.frames import CROPS, LANDMARKS, grey_frames
-from preprocessing.artefacts.clip_folder import clip_folder
+from dynamic_images.clip_input import PLANAR, InputUse, Kind
+from dynamic_images.input_cache import build_inputs, input_path
+from dynamic_images.inputs import use
+from preprocessing.artefacts.clip_folder import ClipFolder, clip_folder
 from preprocessing.errors import ToolkitError
 
 UNLABELLED = -1
-FRAMES = "frames"
-"""The input that is read from a clip's crops."""
 
 
 @dataclass(frozen=True)
 class ClipTensors:
-    """Clips as a model eats them, row i of everything being clip i.
+    """Clips as tensors, row i of everything being clip i.
 
     Attributes:
         clip_ids, subjects: N names each.
-        labels: (N,) int64, index into ``classes``; `UNLABELLED` where there is none.
+        labels: (N,) int64, index into ``classes``; `UNLABELLED` for a clip without a label.
         classes: class names, in the order of the model's outputs.
-        inputs: name of the artefact → (N, ..., H, W) float32. A dynamic image is (N, 3, H, W), signed grey levels
-            until a `Scaler` has divided them; ``frames`` are (N, T, 1, H, W), grey levels as recorded.
+        inputs: name → (N, *shape), shapes as `dynamic_images.clip_input.InputUse.shape` gives them: an image is
+            (N, C, H, W), frames are (N, T, C, H, W), features (N, C). float32, features float64; in the input's unit
+            until a `Scaler` has divided them.
+        kinds: name → kind of the input; those that are not named are images.
     """
 
     clip_ids: tuple[str, ...]
@@ -39,6 +42,7 @@ class ClipTensors:
     labels: Tensor
     classes: tuple[str, ...]
     inputs: dict[str, Tensor]
+    kinds: Mapping[str, Kind] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         lengths = {len(self.clip_ids), len(self.subjects), len(self.labels), *map(len, self.inputs.values())}
@@ -52,37 +56,51 @@ class ClipTensors:
     def __len__(self) -> int:
         return len(self.clip_ids)
 
+    def kind(self, name: str) -> Kind:
+        """Kind of an input."""
+        return self.kinds.get(name, "image")
+
+    def only(self, names: Iterable[str]) -> ClipTensors:
+        """The same clips with these inputs alone (no copy).
+
+        Raises:
+            ValueError: an input that the clips come without.
+        """
+        wanted = list(names)
+        missing = [name for name in wanted if name not in self.inputs]
+        if missing:
+            raise ValueError(f"input {missing[0]!r} is missing: the clips have {', '.join(self.inputs) or 'none'}")
+        return replace(self, inputs={name: self.inputs[name] for name in wanted})
+
 
 def load_clips(
     manifest: pd.DataFrame,
     cache: Path,
-    inputs: Sequence[str],
+    inputs: Sequence[str | InputUse],
     classes: Sequence[str],
     labels: Sequence[str] | None,
     size: int,
-    n_frames: int | None = None,
+    jobs: int = 1,
 ) -> ClipTensors:
-    """Read ``<input>.npy`` of every row with status ``ok`` once and bring it to ``size`` x ``size`` px.
+    """Read the inputs of every row with status ``ok`` and bring pictures to ``size`` x ``size`` px.
 
-    The input ``frames`` is no file of its own: it is `grey_frames` of the clip's crops.
+    Inputs that are missing or stale in the cache are made first.
 
     Args:
         manifest: rows with ``clip_id``, ``subject``, ``status``; rejected rows are passed over.
         cache: the data set's cache folder.
-        inputs: names of (S, S, 3) float32 artefacts, or ``frames``; e.g. a model's ``INPUTS``.
+        inputs: names in `dynamic_images.inputs.INPUTS`, or uses of them, e.g. ``AFN.uses(AFNSettings())``.
         classes: class names in the order of the outputs.
         labels: class name per row of ``manifest`` (those of rejected rows are not looked at), or None for clips
             without labels.
-        size: side of the network's input in px; smaller is faster and sees less detail.
-        n_frames: frames per clip, for the input ``frames`` only.
+        size: side of the pictures in px; smaller is faster and shows less detail.
+        jobs: processes that make missing inputs.
 
     Raises:
-        ToolkitError: no usable clip, an artefact that is missing or is not a finite (S, S, 3) array, or a label that is
-            no class. All files are looked for before the first is read.
-        ValueError: ``labels`` and ``manifest`` differ in length, or ``n_frames`` is missing or would have no effect.
+        ToolkitError: no usable clip, a stage or a file that is missing, an array that is not finite or not of the
+            input's shape, or a label that is not a class.
+        ValueError: ``labels`` and ``manifest`` differ in length.
     """
-    if (FRAMES in inputs) != (n_frames is not None):
-        raise ValueError(f"n_frames is {n_frames} for the inputs {', '.join(inputs)}: it belongs to {FRAMES!r} alone")
     if labels is not None and len(labels) != len(manifest):
         raise ValueError(f"{len(labels)} labels for {len(manifest)} manifest rows")
     usable = [i for i, status in enumerate(manifest["status"]) if status == "ok"]
@@ -91,37 +109,43 @@ def load_clips(
             f"none of the {len(manifest)} clips in {cache} has status 'ok': there is nothing to learn from"
         )
     clip_ids = tuple(str(manifest["clip_id"].iloc[i]) for i in usable)
-    _check_files(cache, clip_ids, inputs)
+    uses = [use(one) if isinstance(one, str) else one for one in inputs]
+    build_inputs(cache, clip_ids, uses, jobs)
     return ClipTensors(
         clip_ids=clip_ids,
         subjects=tuple(str(manifest["subject"].iloc[i]) for i in usable),
         labels=_label_indices(clip_ids, None if labels is None else [labels[i] for i in usable], classes),
         classes=tuple(classes),
-        inputs={name: _stack(cache, clip_ids, name, size, n_frames) for name in inputs},
+        inputs={one.name: _stack(cache, clip_ids, one, size) for one in uses},
+        kinds={one.name: one.kind for one in uses},
     )
 
 
 def subset(data: ClipTensors, indices: Sequence[int] | NDArray[np.integer] | Tensor) -> ClipTensors:
     """The clips at ``indices``, in that order (a copy)."""
     rows = torch.as_tensor(np.asarray(indices, dtype=np.int64))
-    return ClipTensors(
+    return replace(
+        data,
         clip_ids=tuple(data.clip_ids[i] for i in rows.tolist()),
         subjects=tuple(data.subjects[i] for i in rows.tolist()),
         labels=data.labels[rows],
-        classes=data.classes,
         inputs={name: tensor[rows] for name, tensor in data.inputs.items()},
     )
 
 
 @dataclass(frozen=True)
 class Scaler:
-    """One positive divisor per input: sign, zero and the relative strength of clips and channels stay as they are.
+    """Positive divisors per input: sign, zero and the relative strength of clips and places stay as they are.
 
     Scaling a clip by its own extremes would turn the noise of a still clip into a full-range picture, and scaling by
     anything that has seen test clips would let them reach training.
+
+    Attributes:
+        scales: name → one divisor, or one per channel of a ``flow`` that has more channels than its vector: strain is
+            a hundred times smaller than the displacement beside it, and u and v must keep one scale.
     """
 
-    scales: Mapping[str, float]
+    scales: Mapping[str, float | tuple[float, ...]]
 
     @classmethod
     def fit(cls, train: ClipTensors) -> Scaler:
@@ -129,18 +153,19 @@ class Scaler:
 
         The median, because one clip with a turn of the head is many times stronger than all others and would set the
         scale of a mean. An input that is zero in most clips falls back to the overall root mean square, and to 1
-        where it is zero everywhere. Recorded frames (N, T, 1, H, W) are measured by what differs from their clip's
+        if it is zero everywhere. Recorded frames (N, T, C, H, W) are measured by what differs from their clip's
         mean frame: how strongly something moves, not how bright the face is.
         """
-        scales = {}
+        scales: dict[str, float | tuple[float, ...]] = {}
         for name, tensor in train.inputs.items():
-            values = tensor.double()
-            if name == FRAMES:
-                values = values - values.mean(dim=1, keepdim=True)
-            per_clip = values.square().flatten(1).mean(dim=1).sqrt()
-            typical = float(per_clip.median()) if len(per_clip) else 0.0
-            overall = float(per_clip.square().mean().sqrt()) if len(per_clip) else 0.0
-            scales[name] = typical or overall or 1.0
+            moving = motion_part(tensor, train.kind(name))
+            further = tensor.shape[-3] - 2 if train.kind(name) == "flow" else 0
+            if further:
+                parts = [moving[..., :2, :, :], *(moving[..., c : c + 1, :, :] for c in range(2, 2 + further))]
+                vector, *others = map(_typical, parts)
+                scales[name] = (vector, vector, *others)
+            else:
+                scales[name] = _typical(moving)
         return cls(scales)
 
     def __call__(self, data: ClipTensors) -> ClipTensors:
@@ -152,8 +177,25 @@ class Scaler:
         unknown = sorted(set(data.inputs) - set(self.scales))
         if unknown:
             raise ValueError(f"the scaler was fitted on {sorted(self.scales)} and knows no {unknown[0]!r}")
-        inputs = {name: tensor / self.scales[name] for name, tensor in data.inputs.items()}
-        return ClipTensors(data.clip_ids, data.subjects, data.labels, data.classes, inputs)
+        return replace(data, inputs={name: tensor / self.divisor(name) for name, tensor in data.inputs.items()})
+
+    def divisor(self, name: str) -> float | Tensor:
+        """The scale of an input, ready to divide (..., C, H, W) by."""
+        scale = self.scales[name]
+        return torch.tensor(scale)[:, None, None] if isinstance(scale, tuple) else scale
+
+
+def motion_part(tensor: Tensor, kind: Kind) -> Tensor:
+    """What tells of motion in an input (N, ...), float64: all of it; of frames, the change about their clip's mean."""
+    values = tensor.double()
+    return values - values.mean(dim=1, keepdim=True) if kind == "frames" else values
+
+
+def _typical(values: Tensor) -> float:
+    per_clip = values.square().flatten(1).mean(dim=1).sqrt()
+    typical = float(per_clip.median()) if len(per_clip) else 0.0
+    overall = float(per_clip.square().mean().sqrt()) if len(per_clip) else 0.0
+    return typical or overall or 1.0
 
 
 def resize(image: NDArray[np.float32], size: int) -> NDArray[np.float32]:
@@ -168,40 +210,38 @@ def resize(image: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     return np.asarray(cv2.resize(image, (size, size), interpolation=method), np.float32)
 
 
-def _check_files(cache: Path, clip_ids: Sequence[str], inputs: Sequence[str]) -> None:
-    files = [file for name in inputs for file in ((CROPS, LANDMARKS) if name == FRAMES else (f"{name}.npy",))]
-    missing = [(i, file) for i in clip_ids for file in files if not (clip_folder(cache, i) / file).is_file()]
-    if missing:
-        clip_id, file = missing[0]
-        others = f" (and {len(missing) - 1} more files)" if len(missing) > 1 else ""
-        raise ToolkitError(
-            f"{clip_id}: {file} is missing in {clip_folder(cache, clip_id).folder}{others}: "
-            f"run `mer dataset {cache.name}` again"
-        )
-
-
-def _stack(cache: Path, clip_ids: Sequence[str], name: str, size: int, n_frames: int | None) -> Tensor:
-    """(N, 3, size, size) float32: artefact ``name`` of every clip, channels first; frames (N, T, 1, size, size)."""
-    if name == FRAMES:
-        clips = (grey_frames(clip_folder(cache, clip_id), clip_id, n_frames or 0) for clip_id in clip_ids)
-        return torch.from_numpy(np.stack([[[resize(frame, size)] for frame in frames] for frames in clips]))
-    stack = np.empty((len(clip_ids), 3, size, size), np.float32)
+def _stack(cache: Path, clip_ids: Sequence[str], one: InputUse, size: int) -> Tensor:
+    """(N, *shape): an input of every clip, channels before height and width."""
+    shape = one.shape(size)
+    stack = np.empty((len(clip_ids), *shape), np.float64 if one.kind == "features" else np.float32)
     for i, clip_id in enumerate(clip_ids):
-        image = _image(clip_folder(cache, clip_id) / f"{name}.npy", clip_id)
-        stack[i] = resize(image, size).transpose(2, 0, 1)  # (size, size, 3) -> (3, size, size)
+        stack[i] = _tensor(_read(clip_folder(cache, clip_id), clip_id, one), one, size)
     return torch.from_numpy(stack)
 
 
-def _image(path: Path, clip_id: str) -> NDArray[np.float32]:
+def _tensor(array: NDArray[Any], one: InputUse, size: int) -> NDArray[Any]:
+    """A clip's array (..., H, W, C) as (..., C, size, size); what is not a picture stays."""
+    if one.kind not in PLANAR:
+        return array
+    planes = array.reshape(-1, *array.shape[-3:])  # (..., H, W, C) -> (n, H, W, C)
+    small = np.stack([resize(plane, size).reshape(size, size, -1) for plane in planes])
+    return np.moveaxis(small, -1, 1).reshape(one.shape(size))  # (n, S, S, C) -> (n, C, S, S) -> (..., C, S, S)
+
+
+def _read(folder: ClipFolder, clip_id: str, one: InputUse) -> NDArray[Any]:
+    path = input_path(folder, one)
     try:
         array = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise ToolkitError(f"{clip_id}: {path.name} cannot be read ({error}): build this clip again") from error
-    if array.ndim != 3 or array.shape[0] != array.shape[1] or array.shape[2] != 3:
-        raise ToolkitError(f"{clip_id}: {path.name} has shape {array.shape}, wanted a dynamic image (S, S, 3)")
+    side = array.shape[-2] if array.ndim > 2 else 0
+    wanted = (*one.lead, *((side, side) if one.kind in PLANAR else ()), one.channels)
+    if array.shape != wanted or 0 in wanted:
+        shown = ", ".join(map(str, (*one.lead, *(("S", "S") if one.kind in PLANAR else ()), one.channels)))
+        raise ToolkitError(f"{clip_id}: {path.name} has shape {array.shape}, wanted ({shown}) for {one.input.title}")
     if not np.isfinite(array).all():
         raise ToolkitError(f"{clip_id}: {path.name} holds values that are not finite: build this clip again")
-    return np.ascontiguousarray(array, np.float32)
+    return np.ascontiguousarray(array, np.float64 if one.kind == "features" else np.float32)
 
 
 def _label_indices(clip_ids: Sequence[str], labels: Sequence[str] | None, classes: Sequence[str]) -> Tensor:
@@ -210,5 +250,5 @@ def _label_indices(clip_ids: Sequence[str], labels: Sequence[str] | None, classe
     index = {name: i for i, name in enumerate(classes)}
     for clip_id, label in zip(clip_ids, labels, strict=True):
         if label not in index:
-            raise ToolkitError(f"{clip_id}: label {label!r} is none of the classes {', '.join(classes)}")
+            raise ToolkitError(f"{clip_id}: label {label!r} is not one of the classes {', '.join(classes)}")
     return torch.tensor([index[label] for label in labels], dtype=torch.int64)

@@ -11,20 +11,24 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from dynamic_images.build import STAGE
+from dynamic_images.build import IMAGES, STAGE
+from dynamic_images.clip_input import InputUse
 from dynamic_images.encoding import VIEW_RANGE, to_view
+from dynamic_images.input_cache import made_inputs
+from dynamic_images.inputs import INPUTS
 from preprocessing.artefacts.clip_folder import ClipFolder, Entry
 from preprocessing.artefacts.files import key_of
 from preprocessing.artefacts.frame_stack import FrameReader
 from preprocessing.artefacts.manifest import FACTS, number, words
 from preprocessing.errors import ToolkitError
 
-SHEET_VERSION = 1
+SHEET_VERSION = 2
 SIZE, DPI = (12.0, 7.8), 100  # inches: 1200 px wide
+ROW = 3.1  # inches of a row of further inputs
 
 KEY_ARROWS = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
 """px of motion that the key arrow may stand for: few steps, so that sheets stay comparable at a glance."""
@@ -41,7 +45,8 @@ PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 1}
 def contact_sheet(folder: ClipFolder, row: Mapping[str, Any], path: Path) -> None:
     """Draw one clip as a PNG 1200 px wide: crops, flow, intensity curve with order, both dynamic images.
 
-    Scales are printed: dynamic images at ±`VIEW_RANGE` grey levels like every view, flow by its key arrow.
+    Further inputs that were made of the clip and have a picture stand in a row below. Scales are printed: dynamic
+    images at ±`VIEW_RANGE` grey levels like every view, flow by its key arrow.
 
     Args:
         folder: the clip's artefacts, stage ``images`` included.
@@ -56,7 +61,9 @@ def contact_sheet(folder: ClipFolder, row: Mapping[str, Any], path: Path) -> Non
     apex, source = int(entry.result["apex_index"]), str(entry.result["apex_source"])
     last = len(crops) - 1
 
-    figure = Figure(figsize=SIZE, dpi=DPI, facecolor="white")
+    further = _further(folder)
+    whole = Figure(figsize=(SIZE[0], SIZE[1] + (ROW if further else 0)), dpi=DPI, facecolor="white")
+    figure, below = _halves(whole) if further else (whole, whole)
     grid = figure.add_gridspec(2, 4, left=0.012, right=0.988, top=0.865, bottom=0.1, wspace=0.04, hspace=0.14)
     onset = _picture(figure.add_subplot(grid[0, 0]), crops[0], "onset · frame 0 · landmarks")
     onset.plot(*folder.load("landmarks.npy").T, ".", color="#22d3ee", markersize=2.5, alpha=0.9)
@@ -65,8 +72,8 @@ def contact_sheet(folder: ClipFolder, row: Mapping[str, Any], path: Path) -> Non
     _picture(figure.add_subplot(grid[0, 2]), crops[last], f"offset · frame {last}")
     _flow(figure.add_subplot(grid[0, 3]), crops[0], flows[apex].astype(np.float32))
 
-    for column, (short, name) in enumerate((("TRDI", "temporal_ranked"), ("MIDI", "motion_intensity"))):
-        title = f"{short} {name.replace('_', '-')} · ±{VIEW_RANGE:g} grey levels"
+    for column, name in enumerate(IMAGES):
+        title = f"{INPUTS[name].title} {name.replace('_', '-')} · ±{VIEW_RANGE:g} grey levels"
         _picture(figure.add_subplot(grid[1, column]), to_view(folder.load(f"{name}.npy")), title)
 
     box = grid[1, 2:].get_position(figure)  # moved right: the curve's numbers need room
@@ -84,7 +91,12 @@ def contact_sheet(folder: ClipFolder, row: Mapping[str, Any], path: Path) -> Non
     _curve(curve, folder.load("intensity.npy"), apex, entry, number(row.get("fps")))
     _order(strip, folder.load("order.npy"), len(crops), str(entry.settings["order"]))
     _words(figure, row, entry.settings)
-    _save(figure, path, sheet_key(folder, row))
+    if further:
+        cells = below.add_gridspec(1, max(4, len(further)), left=0.012, right=0.988, top=0.9, bottom=0.02)
+        for column, one in enumerate(further):
+            picture = np.asarray(Image.open(folder / f"{one.label}.png").convert("RGB"))
+            _picture(below.add_subplot(cells[0, column]), picture, _title(one))
+    _save(whole, path, sheet_key(folder, row))
 
 
 def sheet_key(folder: ClipFolder, row: Mapping[str, Any]) -> str:
@@ -94,7 +106,8 @@ def sheet_key(folder: ClipFolder, row: Mapping[str, Any]) -> str:
         ToolkitError: the images stage is not there.
     """
     facts = {name: str(value) for name, value in row.items()}
-    return key_of("sheet", SHEET_VERSION, _images_entry(folder).key, facts)
+    further = [one.label for one in _further(folder)]
+    return key_of("sheet", SHEET_VERSION, _images_entry(folder).key, facts, further)
 
 
 def is_fresh(path: Path, key: str) -> bool:
@@ -117,6 +130,23 @@ def _images_entry(folder: ClipFolder) -> Entry:
     if entry is None:
         raise ToolkitError(f"{folder.folder} has no dynamic images yet: run `mer dataset` first")
     return entry
+
+
+def _halves(whole: Figure) -> tuple[FigureBase, FigureBase]:
+    """The sheet, and the row below it."""
+    halves = np.ravel(np.asarray(whole.subfigures(2, 1, height_ratios=[SIZE[1], ROW]), dtype=object))
+    return halves[0], halves[1]
+
+
+def _further(folder: ClipFolder) -> list[InputUse]:
+    """The inputs with pictures that were made of a clip beside its dynamic images."""
+    return [one for one in made_inputs(folder) if one.input.view is not None]
+
+
+def _title(one: InputUse) -> str:
+    ends = "/".join(f"{end:g}" for end in dict.fromkeys(one.input.view or ()))
+    channels = "" if one.kind == "image" else " · red u, green v" + (", blue strain" if one.channels == 3 else "")
+    return f"{one.input.title} · ±{ends}{channels}"
 
 
 def _picture(axes: Axes, image: NDArray[np.uint8], title: str) -> Axes:
@@ -222,7 +252,7 @@ def _order(axes: Axes, order: NDArray[np.integer], n_frames: int, direction: str
     )
 
 
-def _words(figure: Figure, row: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+def _words(figure: FigureBase, row: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
     """Title, facts and quality numbers; clip ids and labels are text, never markup."""
     fps, frames = number(row.get("fps")), number(row.get("n_frames"))
     units = words(row.get("action_units"))

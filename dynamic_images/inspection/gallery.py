@@ -20,12 +20,11 @@ from urllib.parse import quote
 
 import numpy as np
 
-from dynamic_images.build import STAGE
+from dynamic_images.inputs import INPUTS
 from dynamic_images.inspection import film_strip
 from dynamic_images.inspection.contact_sheet import contact_sheet, is_fresh, sheet_key
 from dynamic_images.inspection.pages import page_environment
-from dynamic_images.precomputed import DYNAMIC_IMAGES, caption, is_streams, views
-from dynamic_images.precomputed import STAGE as STREAMS
+from dynamic_images.inspection.pictures import caption, pictures
 from preprocessing.artefacts.clip_folder import ClipFolder, clip_folder, read_members
 from preprocessing.artefacts.files import write_text
 from preprocessing.artefacts.manifest import FACTS, number, read_manifest, words
@@ -56,24 +55,21 @@ def write_gallery(
     """
     manifest = read_manifest(cache)
     rows = [{str(name): value for name, value in row.items()} for row in manifest.to_dict("records")]
-    framed = [] if is_streams(manifest) else [row for row in rows if row["status"] == "ok"]
-    todo = [task for row in framed if (task := _task(cache, row))]  # precomputed images have no frames to draw
+    todo = [task for row in rows if _has_frames(row) and (task := _task(cache, row))]
     for done, _ in enumerate(unordered(_draw, todo, jobs), start=1):
         if progress is not None:
             progress(done, len(todo))
-    return write_page(cache, rows, out or cache / PAGE, views(manifest), caption(manifest))
+    return write_page(cache, rows, out or cache / PAGE, pictures(manifest), caption(manifest))
 
 
-def write_page(
-    cache: Path, rows: Sequence[Row], page: Path, pictures: Mapping[str, str] = DYNAMIC_IMAGES, about: str = ""
-) -> Path:
+def write_page(cache: Path, rows: Sequence[Row], page: Path, titles: Mapping[str, str], about: str = "") -> Path:
     """Write the page over pictures that are there already, and ``<page>.data.js`` beside it.
 
     Args:
         cache: see `write_gallery`.
         rows: of the manifest.
         page: where to write.
-        pictures: file stem of each picture of a clip → what it is called.
+        titles: file stem of each picture of a clip → title.
         about: what the pictures show, in words.
     """
     data = page.with_suffix(".data.js")
@@ -81,7 +77,7 @@ def write_page(
     columns = [name for name in (rows[0] if rows else ()) if name not in FACTS]
     columns = [name for name in columns if any(number(row.get(name)) is not None for row in good)]
     content = {
-        "pictures": dict(pictures),
+        "pictures": dict(titles),
         "columns": columns,
         "strip": {"columns": film_strip.COLUMNS, "frames": film_strip.FRAMES},
         "clips": [_clip(cache, row, columns, page.parent) for row in rows],
@@ -99,10 +95,10 @@ def write_page(
             subjects=_counts(row["subject"] for row in rows),
             emotions=_counts(words(row.get("emotion")) or NO_LABEL for row in rows),
             columns=columns,
-            pictures=pictures,
+            pictures=titles,
             caption=about,
-            frames="stream_a" not in pictures,
-            settings=_settings(cache, good),
+            frames=any(map(_has_frames, good)),
+            settings=_settings(cache, good, titles),
         )
     )
     write_text(page, text)
@@ -184,11 +180,16 @@ def _counts(labels: Iterable[str]) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def _settings(cache: Path, rows: Sequence[Row]) -> dict[str, Any]:
-    """Settings of the images stage, as the first clip recorded them."""
-    folder = clip_folder(cache, rows[0]["clip_id"]) if rows else None
-    entry = None if folder is None else folder.entry(STAGE) or folder.entry(STREAMS)
+def _settings(cache: Path, rows: Sequence[Row], titles: Mapping[str, str]) -> dict[str, Any]:
+    """Settings of the stage that wrote the pictures, as the first clip recorded them."""
+    stages = [INPUTS[name].stage for name in titles if name in INPUTS]
+    entry = clip_folder(cache, rows[0]["clip_id"]).entry(stages[0]) if rows and stages else None
     return {} if entry is None else entry.settings
+
+
+def _has_frames(row: Row) -> bool:
+    """Whether a usable clip has frames of its face, and not images that were made elsewhere."""
+    return row["status"] == "ok" and number(row.get("n_frames")) is not None
 
 
 def _link(path: Path, base: Path) -> str:

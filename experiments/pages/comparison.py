@@ -18,27 +18,26 @@ from markupsafe import Markup
 from dynamic_images.inspection.pages import page_environment
 from experiments.pages.figures import ACCENT, QUIET, figure
 from experiments.runs.cost import Cost
-from experiments.runs.run import PREDICTIONS, RUN, read_json, read_predictions
-from experiments.scoring.metrics import METRICS, f1, recall
+from experiments.runs.run import Run
+from experiments.scoring.metrics import MEASURES, METRICS, f1, recall
 from experiments.scoring.statistics import Interval, bootstrap, mcnemar, paired_difference
 from experiments.scoring.summary import check_predictions
 from preprocessing.artefacts.files import write_text
 from preprocessing.errors import ToolkitError, UsageError
 
-MEASURES = {"accuracy": "Accuracy", "uf1": "UF1", "uar": "UAR"}
 MOST_CLIPS = 40
 """Clips at most that the page names one by one."""
 
 
 @dataclass(frozen=True)
-class Run:
+class ComparedRun:
     """A finished run as it is compared.
 
     Attributes:
         name: folder name, made unique among the compared runs.
         about: its ``run.json``.
         predictions: over all its seeds.
-        cost: of its network; None where it was not measured.
+        cost: of its network; None if it was not measured, or if the system is not a network.
     """
 
     name: str
@@ -47,7 +46,7 @@ class Run:
     cost: Cost | None = None
 
 
-def read_runs(folders: Sequence[Path]) -> list[Run]:
+def read_runs(folders: Sequence[Path]) -> list[ComparedRun]:
     """Read runs that can be compared.
 
     Raises:
@@ -62,17 +61,18 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
     short = len({folder.name for folder in places}) == len(places)
     runs = []
     for folder, place in zip(folders, places, strict=True):
-        about, table = read_json(folder / RUN), read_predictions(folder / PREDICTIONS)
+        run = Run(folder)
+        about, table = run.about(), run.predictions()
         try:
             table = check_predictions(table, about["classes"])
         except (KeyError, ValueError) as error:
-            raise ToolkitError(f"{folder} is no finished run ({error}): run `mer train` again") from error
-        runs.append(Run(place.name if short else str(folder), about, table))
+            raise ToolkitError(f"{folder} is not a finished run ({error}): run `mer train` again") from error
+        runs.append(ComparedRun(place.name if short else str(folder), about, table))
     check_comparable(runs)
     return runs
 
 
-def check_comparable(runs: Sequence[Run]) -> None:
+def check_comparable(runs: Sequence[ComparedRun]) -> None:
     """Refuse runs that differ in more than the system: classes, clips, subjects, labels, or who is held out together.
 
     Raises:
@@ -100,7 +100,7 @@ def check_comparable(runs: Sequence[Run]) -> None:
             raise _different(first, other, f"subjects are held out in {len(together[0])} and {len(together[1])} folds")
 
 
-def compare(runs: Sequence[Run]) -> dict[str, Any]:
+def compare(runs: Sequence[ComparedRun]) -> dict[str, Any]:
     """Everything on the page that is a number: ``rows``, ``pairs``, ``classes``, ``subjects``, ``clips``.
 
     ``pairs`` hold for each two runs the second minus the first: scores with paired bootstrap intervals over subjects
@@ -111,7 +111,7 @@ def compare(runs: Sequence[Run]) -> dict[str, Any]:
         "rows": [
             {
                 "name": run.name,
-                "model": run.about["model"],
+                "model": run.about["title"],
                 "seeds": run.predictions["seed"].nunique(),
                 **{measure: bootstrap(run.predictions, classes, measure) for measure in METRICS},
                 "cost": None if run.cost is None else asdict(run.cost),
@@ -125,7 +125,7 @@ def compare(runs: Sequence[Run]) -> dict[str, Any]:
     }
 
 
-def write_comparison(runs: Sequence[Run], path: Path) -> dict[str, Any]:
+def write_comparison(runs: Sequence[ComparedRun], path: Path) -> dict[str, Any]:
     """Write the page and return its numbers."""
     numbers = compare(runs)
     page = page_environment(Path(__file__).parent / "templates").get_template("compare.html")
@@ -160,19 +160,19 @@ def markdown(numbers: Mapping[str, Any]) -> str:
     return "\n".join(lines).replace("-0.", "−0.") + "\n"
 
 
-def _facts(run: Run) -> pd.DataFrame:
+def _facts(run: ComparedRun) -> pd.DataFrame:
     return run.predictions.drop_duplicates("clip_id").set_index("clip_id").sort_index()
 
 
-def _different(first: Run, other: Run, how: str) -> ToolkitError:
+def _different(first: ComparedRun, other: ComparedRun, how: str) -> ToolkitError:
     return ToolkitError(f"{first.name} and {other.name} cannot be compared: {how}")
 
 
-def _list(run: Run) -> str:
+def _list(run: ComparedRun) -> str:
     return ", ".join(run.about["classes"])
 
 
-def _pair(first: Run, second: Run, classes: Sequence[str]) -> dict[str, Any]:
+def _pair(first: ComparedRun, second: ComparedRun, classes: Sequence[str]) -> dict[str, Any]:
     a, b = first.predictions, second.predictions
     seeds = sorted(set(a["seed"]) & set(b["seed"]))
     tests = [{"seed": seed, **asdict(mcnemar(b[b["seed"] == seed], a[a["seed"] == seed]))} for seed in seeds]
@@ -180,7 +180,7 @@ def _pair(first: Run, second: Run, classes: Sequence[str]) -> dict[str, Any]:
     return {"first": first.name, "second": second.name, **differences, "mcnemar": tests}
 
 
-def _by_class(runs: Sequence[Run], classes: Sequence[str]) -> list[dict[str, Any]]:
+def _by_class(runs: Sequence[ComparedRun], classes: Sequence[str]) -> list[dict[str, Any]]:
     """F1 and recall of each class and run, mean over seeds, NaN where undefined."""
     per_run = []
     for run in runs:
@@ -203,7 +203,7 @@ def _counts(rows: pd.DataFrame, classes: Sequence[str]) -> Any:
     return table.reindex(index=list(classes), columns=list(classes), fill_value=0).to_numpy(np.float64)
 
 
-def _by_subject(runs: Sequence[Run]) -> list[dict[str, Any]]:
+def _by_subject(runs: Sequence[ComparedRun]) -> list[dict[str, Any]]:
     """Accuracy of each held-out subject and run, mean over seeds. No F1: most subjects lack some class."""
     tables = [_right(run).groupby(run.predictions["subject"]).mean() for run in runs]
     clips = _facts(runs[0])["subject"].value_counts()
@@ -213,7 +213,7 @@ def _by_subject(runs: Sequence[Run]) -> list[dict[str, Any]]:
     ]
 
 
-def _disagreements(runs: Sequence[Run]) -> list[dict[str, Any]]:
+def _disagreements(runs: Sequence[ComparedRun]) -> list[dict[str, Any]]:
     """Clips by how much the share of seeds that are right differs between runs, the most different first."""
     shares = pd.concat([_right(run).groupby(run.predictions["clip_id"]).mean() for run in runs], axis=1)
     spread = shares.max(axis=1) - shares.min(axis=1)
@@ -222,11 +222,11 @@ def _disagreements(runs: Sequence[Run]) -> list[dict[str, Any]]:
     return [{"name": clip, "true": labels[clip], "right": [float(x) for x in shares.loc[clip]]} for clip in order]
 
 
-def _right(run: Run) -> pd.Series:
+def _right(run: ComparedRun) -> pd.Series:
     return (run.predictions["y_true"] == run.predictions["y_pred"]).astype(float)
 
 
-def _notes(runs: Sequence[Run]) -> list[str]:
+def _notes(runs: Sequence[ComparedRun]) -> list[str]:
     """What differs between the runs apart from the model, where it bears on the comparison."""
     seeds = {run.name: sorted(set(run.predictions["seed"])) for run in runs}
     notes = []

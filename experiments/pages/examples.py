@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from dynamic_images.precomputed import views
+from dynamic_images.inspection.pictures import pictures
 from experiments.pages.figures import data_url
 from preprocessing.artefacts.clip_folder import clip_folder
 
@@ -38,11 +38,11 @@ def clip_groups(predictions: pd.DataFrame, manifest: pd.DataFrame, cache: Path) 
         "Surest of the true class": surest,
         "Drawn at random from the others": [rest[i] for i in sorted(drawn)],
     }
-    facts, pictures = manifest.set_index("clip_id"), views(manifest)
+    facts, titles = manifest.set_index("clip_id"), pictures(manifest)
     rows = dict(list(predictions.groupby("clip_id")))
     return {
         title: [
-            _clip(c, rows[c], float(means["p_true"][c]), facts.loc[c] if c in facts.index else None, cache, pictures)
+            _clip(c, rows[c], float(means["p_true"][c]), facts.loc[c] if c in facts.index else None, cache, titles)
             for c in clips
         ]
         for title, clips in groups.items()
@@ -51,7 +51,7 @@ def clip_groups(predictions: pd.DataFrame, manifest: pd.DataFrame, cache: Path) 
 
 
 def _clip(
-    clip_id: str, rows: pd.DataFrame, p_true: float, facts: pd.Series | None, cache: Path, pictures: Mapping[str, str]
+    clip_id: str, rows: pd.DataFrame, p_true: float, facts: pd.Series | None, cache: Path, titles: Mapping[str, str]
 ) -> dict[str, Any]:
     votes = rows["y_pred"].value_counts(sort=True)
     voted = str(votes.index[0])
@@ -69,7 +69,7 @@ def _clip(
         "fps": float(has["fps"]) if "fps" in has else None,
         "apex": int(has["apex"] - has["onset"]) if {"apex", "onset"} <= set(has) else None,
         "apex_source": has.get("apex_source", ""),
-        "images": {label: picture(clip_folder(cache, clip_id) / f"{name}.png") for name, label in pictures.items()},
+        "images": {label: picture(clip_folder(cache, clip_id) / f"{name}.png") for name, label in titles.items()},
     }
 
 

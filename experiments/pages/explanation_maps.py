@@ -8,8 +8,6 @@ in strength.
 from __future__ import annotations
 
 import base64
-import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,23 +16,22 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.runs.run import PREDICTIONS
+from experiments.pages.gate import titled
+from experiments.runs.explanations import NUMBERS, read_maps, read_numbers
+from experiments.runs.run import Run
 from preprocessing.artefacts.clip_folder import clip_folder
 from preprocessing.artefacts.frame_stack import FrameReader
 
-FOLDER, NUMBERS, MAPS = "explanations", "explanations.json", "maps.npz"
-VERSION = 1
 SIDE = 160
 TITLES = {"grad_cam": "Grad-CAM", "hires_cam": "HiResCAM"}
-SHORT = {"temporal_ranked": "TRDI", "motion_intensity": "MIDI"}
 GLOW = 0.75
 """Opacity of a map at its maximum."""
 
 Picture = NDArray[np.uint8]
 
 
-def explained(run: Path, cache: Path, clips: Sequence[str]) -> dict[str, Any] | None:
-    """What the report's section is filled with; None where the run has no explanations.
+def explained(run: Run, cache: Path, clips: Sequence[str]) -> dict[str, Any] | None:
+    """What the report's section is filled with; None if the run has no explanations.
 
     Those of other predictions, or of another version, are not shown: ``{"stale": True}``.
 
@@ -45,7 +42,7 @@ def explained(run: Path, cache: Path, clips: Sequence[str]) -> dict[str, Any] | 
     """
     numbers = read_numbers(run)
     if numbers is None:
-        return {"stale": True} if (run / FOLDER / NUMBERS).is_file() else None
+        return {"stale": True} if (run.explanations / NUMBERS).is_file() else None
     maps = read_maps(run)
     place = {str(clip_id): i for i, clip_id in enumerate(maps["clip_id"])}
     streams = numbers["streams"]
@@ -53,7 +50,7 @@ def explained(run: Path, cache: Path, clips: Sequence[str]) -> dict[str, Any] | 
         **numbers,
         "stale": False,
         "titles": TITLES,
-        "short": {stream: SHORT.get(stream, stream) for stream in streams},
+        "short": {stream: titled(stream) for stream in streams},
         "classes": [
             _mean_row(name, maps, np.flatnonzero(maps["y_true"] == name), streams, cache)
             for name in numbers["occlusion"][0]["by_class"]
@@ -127,24 +124,3 @@ def _glowing(picture: Picture | None, map_: NDArray[np.float64]) -> str | None:
     mixed = np.rint((1 - opacity) * grey + opacity * color).astype(np.uint8)
     done, code = cv2.imencode(".jpg", mixed, [cv2.IMWRITE_JPEG_QUALITY, 85])
     return "data:image/jpeg;base64," + base64.b64encode(code.tobytes()).decode() if done else None
-
-
-def read_maps(run: Path) -> dict[str, NDArray[Any]]:
-    """What ``maps.npz`` holds, by name."""
-    with np.load(run / FOLDER / MAPS, allow_pickle=False) as content:
-        return dict(content)
-
-
-def read_numbers(run: Path) -> dict[str, Any] | None:
-    """The numbers, or None where the run is not explained, or where they belong to other predictions."""
-    path = run / FOLDER / NUMBERS
-    if not path.is_file():
-        return None
-    numbers: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    current = numbers.get("version") == VERSION and numbers.get("predictions") == digest_of_predictions(run)
-    return numbers if current else None
-
-
-def digest_of_predictions(run: Path) -> str:
-    """Of ``predictions.csv``: by it the report knows whether explanations are those of the run as it is."""
-    return hashlib.blake2b((run / PREDICTIONS).read_bytes(), digest_size=12).hexdigest()

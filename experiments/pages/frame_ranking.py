@@ -1,13 +1,12 @@
-"""What a model of frames has to show in the report: the order that it sees, its weights over time, what it draws.
+"""Report section for frame-ranking models: rank accuracy, pooling weights, constructed dynamic images.
 
-Everything is read from the predictions (``score_<t>``, ``pooling_<t>``, ``psnr``, ``ssim`` and their floors) and from
-the constructed images that the folds left; nothing is predicted here.
+Everything is read from the predictions (``score_<t>``, ``pooling_<t>``, ``psnr``, ``ssim`` and their baselines) and
+from the constructed images that the folds left; nothing is predicted here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,21 +15,22 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from dynamic_images.encoding import to_view
+from dynamic_images.frames import sample_indices
 from experiments.pages.figures import ACCENT, QUIET, data_url, figure
-from experiments.runs.run import read_images
+from experiments.runs.run import Run
 from experiments.scoring.statistics import mean_interval
-from fusion_net.frames import sample_indices
+from fusion_net.models.fdp.construction import IMAGES
 
 CLIPS_SHOWN = 200
 """At most so many clips have their curve on the page."""
 CURVE_WIDTH, CURVE_HEIGHT = 200.0, 70.0
-FLOORS = {"": "constructed", "_mean": "training mean", "_constant": "constant"}
+BASELINES = {"": "constructed", "_mean": "training mean", "_constant": "constant"}
 
 Facts = Mapping[str, Any]
 
 
-def ranking(run: Path, about: Mapping[str, Any], predictions: pd.DataFrame, manifest: pd.DataFrame) -> Facts | None:
-    """What the template ``ranking.html`` shows; None for a model that neither scores frames nor draws.
+def facts(run: Run, about: Facts, predictions: pd.DataFrame, manifest: pd.DataFrame) -> Facts | None:
+    """What the template shows; None for a run that neither scores frames nor draws.
 
     Args:
         run: the run folder, for the constructed images.
@@ -41,18 +41,18 @@ def ranking(run: Path, about: Mapping[str, Any], predictions: pd.DataFrame, mani
     frames = [name.removeprefix("pooling_") for name in predictions.columns if name.startswith("pooling_")]
     if not frames and "psnr" not in predictions:
         return None
-    facts = manifest.set_index("clip_id")
+    clips = manifest.set_index("clip_id")
     scored = f"score_{frames[0]}" in predictions if frames else False
     seed = int(predictions["seed"].min())
     return {
         "frames": len(frames),
         "onset_known": 0.5 + 1 / len(frames) if frames and about["settings"].get("reference") == "onset" else None,
-        "accuracy": _accuracies(predictions, facts, len(frames)) if scored else [],
-        "figures": [_mean_curves(predictions, facts, len(frames))] if scored else [],
+        "accuracy": _accuracies(predictions, clips, len(frames)) if scored else [],
+        "figures": [_mean_curves(predictions, clips, len(frames))] if scored else [],
         "quality": quality_rows(predictions) if "psnr" in predictions else [],
         "encoding": about["settings"].get("encoding", "fixed"),
         "seed": seed,
-        "groups": _groups(run, predictions[predictions["seed"] == seed], facts, len(frames), about),
+        "groups": _groups(run, predictions[predictions["seed"] == seed], clips, len(frames), about),
     }
 
 
@@ -75,9 +75,9 @@ def rank_accuracy(scores: NDArray[np.floating], pairs: NDArray[np.bool_] | None 
 
 
 def quality_rows(predictions: pd.DataFrame) -> list[Facts]:
-    """Mean PSNR and SSIM of the constructed images and of both floors, and constructed minus floor, with intervals."""
+    """Mean PSNR and SSIM of constructed images and of both baselines, and their differences, with intervals."""
     rows: list[Facts] = []
-    for suffix, title in FLOORS.items():
+    for suffix, title in BASELINES.items():
         row: dict[str, Any] = {"name": title}
         for measure in ("psnr", "ssim"):
             row[measure] = mean_interval(predictions[measure + suffix], predictions["subject"])
@@ -125,10 +125,10 @@ def _mean_curves(predictions: pd.DataFrame, facts: pd.DataFrame, count: int) -> 
 
 
 def _groups(
-    run: Path, predictions: pd.DataFrame, facts: pd.DataFrame, count: int, about: Mapping[str, Any]
+    run: Run, predictions: pd.DataFrame, facts: pd.DataFrame, count: int, about: Mapping[str, Any]
 ) -> dict[str, list[Facts]]:
     """Clips of one seed: one drawn of each class, and the others up to `CLIPS_SHOWN`."""
-    images = read_images(run, int(predictions["seed"].iloc[0]))
+    images = run.arrays(IMAGES, int(predictions["seed"].iloc[0]))
     rng = np.random.default_rng(0)
     by_class = {str(name): sorted(clips) for name, clips in predictions.groupby("y_true")["clip_id"]}
     drawn = [str(rng.choice(by_class[name])) for name in sorted(by_class)]

@@ -3,37 +3,58 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
+import pandas as pd
 
 from dynamic_images.inspection.gallery import PAGE as GALLERY
 from dynamic_images.inspection.gallery import sheet_path
 from dynamic_images.inspection.pages import page_environment
 from dynamic_images.spotting.candidates import Proposal
-from fusion_net.models import name_of
+from experiments.pages.gate import titled
+from fusion_net.checkpoint import Checkpoint
 from preprocessing.artefacts.manifest import number, words
 
-if TYPE_CHECKING:
-    from experiments.prediction import Predictions
-
 WIDTH, HEIGHT = 1000, 150  # of a curve, in its own units
-STREAMS = {"temporal_ranked": "TRDI (time order)", "motion_intensity": "MIDI (order of motion)"}
+
+
+TABLE, JSON, PAGE = "predictions.csv", "predictions.json", "predictions.html"
+EXPERIMENTAL = (
+    "Experimental: spotting in long videos is unsolved. Candidates are where a face moves and moves back within half a "
+    "second; most are speech, blinks of the brows, swallowing or noise, and real micro-expressions are missed."
+)
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """All that the page shows.
+
+    Attributes:
+        table: see `predict_videos`.
+        checkpoint: the model.
+        proposals: what was found in each searched video.
+        remarks: about the model on this machine.
+    """
+
+    table: pd.DataFrame
+    checkpoint: Checkpoint
+    proposals: tuple[Proposal, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 def render(found: Predictions, out: Path) -> str:
     """The page as HTML; its pictures are links into ``out``, so the folder can be moved as a whole."""
-    from experiments.prediction import EXPERIMENTAL, JSON, TABLE
-
     rows = [{str(k): v for k, v in row.items()} for row in found.table.to_dict("records")]
     classes = found.checkpoint.model.classes
     good = [_clip(row, classes, out) for row in rows if row["status"] == "ok"]
     about = found.checkpoint.about
     environment = page_environment(Path(__file__).parent / "templates")
     return environment.get_template("predictions.html").render(
-        network=name_of(found.checkpoint.model.settings),
+        network=found.checkpoint.model.TITLE or type(found.checkpoint.model).__name__,
         classes=classes,
         training=about.get("training"),
         evaluation=about.get("evaluation"),
@@ -58,7 +79,7 @@ def _clip(row: dict[str, Any], classes: tuple[str, ...], out: Path) -> dict[str,
         "spotted": bool(row["spotted"]),
         "answer": row["y_pred"],
         "shares": dict(sorted(shares.items(), key=lambda item: -item[1])),
-        "gates": {STREAMS.get(name, name.replace("_", " ")): value for name, value in gates.items()},
+        "gates": {titled(name): value for name, value in gates.items()},
         "notes": [note for note in words(row["notes"]).split("; ") if note],
         "frames": int(row["n_frames"]),
         "span": (int(row["onset"]), int(row["offset"])),

@@ -28,7 +28,7 @@ def forest(rows: Sequence[Mapping[str, Any]], labels: Mapping[str, str]) -> Mark
 
 def learning_curves(histories: Mapping[str, pd.DataFrame]) -> dict[str, Markup]:
     """Training loss and accuracy of all folds, thin, with their median."""
-    wanted = {"loss": "training loss (nats)", "accuracy": "accuracy on training clips", "valid_loss": "watched loss"}
+    wanted = {"loss": "training loss (nats)", "accuracy": "accuracy on training clips"}
     figures = {}
     for column, label in wanted.items():
         curves = [h for h in histories.values() if column in h]
@@ -45,13 +45,12 @@ def learning_curves(histories: Mapping[str, pd.DataFrame]) -> dict[str, Markup]:
     return figures
 
 
-def gate_histogram(gates: pd.DataFrame, y_true: pd.Series, classes: Sequence[str]) -> Markup:
-    """Weight of the last stream: a histogram of each class, scaled to its own peak, the mean marked."""
-    stream = gates.columns[-1]
-    with figure(f"Gate weight of {stream} for every clip, by class", height=0.9 + 0.4 * len(classes)) as (ax, out):
+def gate_histogram(weights: pd.Series, title: str, y_true: pd.Series, classes: Sequence[str]) -> Markup:
+    """Gate weight of an input: a histogram of each class, scaled to its own peak, the mean marked."""
+    with figure(f"Gate weight of {title} for every clip, by class", height=0.9 + 0.4 * len(classes)) as (ax, out):
         bins = np.linspace(0, 1, 41)
         for y, name in enumerate(classes):
-            values = gates[stream][y_true == name].to_numpy()
+            values = weights[y_true == name].to_numpy()
             heights, _ = np.histogram(values, bins)
             ax.stairs(-y + 0.8 * heights / max(1, heights.max()), bins, baseline=-y, fill=True, color=QUIET)
             if len(values):
@@ -59,7 +58,7 @@ def gate_histogram(gates: pd.DataFrame, y_true: pd.Series, classes: Sequence[str
         ax.set(
             yticks=[-y for y in range(len(classes))], yticklabels=classes, xlim=(0, 1), ylim=(-len(classes) + 0.9, 1)
         )
-        ax.set_xlabel(f"gate weight of {stream.replace('_', ' ')} (0 to 1)")
+        ax.set_xlabel(f"gate weight of {title} (0 to 1)")
     return out[0]
 
 

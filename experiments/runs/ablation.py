@@ -1,4 +1,4 @@
-"""Variants of a recipe under the same folds and seeds, in one table."""
+"""Variants of a system under the same folds and seeds, in one table."""
 
 from __future__ import annotations
 
@@ -8,61 +8,36 @@ from typing import Any
 
 import pandas as pd
 
-from experiments.runs.baselines import majority
-from experiments.runs.folds import Progress, Recipe, clip_table, run_folds
-from experiments.runs.run import RUN, read_json
+from dynamic_images.clip_input import NoSettings
+from experiments.runs.folds import OnFold, pooled_answers, run_folds
+from experiments.runs.run import Run
+from experiments.runs.system_registry import make_system
+from experiments.runs.systems import System
 from experiments.scoring.metrics import METRICS
 from experiments.scoring.protocols import Protocol, describe, leave_one_subject_out
 from experiments.scoring.statistics import Interval, bootstrap, paired_difference
 from fusion_net.inputs import ClipTensors
 from preprocessing.artefacts.files import write_text
 
-FLOOR = "majority floor"
-VARIANTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
-    "afn": {
-        **{fusion: {"fusion": fusion} for fusion in ("gated", "concat", "sum", "temporal_only", "intensity_only")},
-        **{f"gate fixed at {gate:g}": {"gate": gate} for gate in (0.0, 0.5, 1.0)},
-    },
-    "fdp": {
-        "full": {},
-        "no rank loss": {"rank": 0.0},
-        "uniform pooling": {"pooling": "uniform"},
-        "no construction": {"construction": 0.0},
-        "local only": {"blocks": "local"},
-        "global only": {"blocks": "global"},
-        "rank pooling": {"pooling": "rank"},
-        "about the mean frame": {"reference": "mean"},
-        "frames as recorded": {"reference": "none"},
-    },
-}
-"""Model → name of the variant → settings that differ. The first is the one that the others are compared with."""
-
-
-def variants(model: str, streams: bool = False) -> dict[str, Mapping[str, Any]]:
-    """`VARIANTS` of a model, or one of its own where it has none.
-
-    Of precomputed images they are called by their streams and not by dynamic images.
-    """
-    names = {"temporal_only": "stream_a_only", "intensity_only": "stream_b_only"} if streams else {}
-    return {names.get(name, name): change for name, change in VARIANTS.get(model, {"full": {}}).items()}
+BASELINE = "majority"
 
 
 def ablate(
     data: ClipTensors,
-    variants: Mapping[str, Recipe],
+    variants: Mapping[str, System],
     folder: Path,
     seeds: Sequence[int] = (0,),
     jobs: int = 1,
     protocol: Protocol = leave_one_subject_out,
-    progress: Progress | None = None,
+    progress: OnFold | None = None,
 ) -> pd.DataFrame:
     """Run every variant into ``folder/<variant>`` and write ``ablation.csv`` and ``ablation.md`` beside them.
 
     Args:
         data: labelled clips, unscaled, with the inputs of all variants.
-        variants: recipes by name; the first is the one that the others are compared with.
+        variants: systems by name; the first is the one that the others are compared with.
         folder: ``runs/<name>``; finished folds in it are reused.
-        seeds, jobs, protocol, progress: as in `experiments.runs.folds.evaluate`; progress counts all variants.
+        seeds, jobs, protocol, progress: as in `folds.evaluate`; progress counts all variants.
 
     Returns:
         `table` of the predictions.
@@ -74,19 +49,21 @@ def ablate(
         raise ValueError("there are no variants to compare")
     folds = protocol(data.subjects)
     each = len(folds) * len(seeds)
-    floor = majority(clip_table(data), folds, data.classes)
+    majority = make_system(BASELINE, NoSettings())
+    baseline = {majority.title: pooled_answers(data, folds, majority, (0,))}
     predictions: dict[str, pd.DataFrame] = {}
-    parameters: dict[str, int] = {}
-    for number, (name, recipe) in enumerate(variants.items()):
+    parameters: dict[str, int | None] = {}
+    for number, (name, system) in enumerate(variants.items()):
         step = _step(progress, number * each, len(variants) * each, name)
-        predictions[name], _ = run_folds(data, folds, folder / name, recipe, seeds, jobs, step, describe(protocol))
-        parameters[name] = read_json(folder / name / RUN)["parameters"]
-        rows = _write({**predictions, FLOOR: floor}, parameters, data.classes, folder)
+        run = Run(folder / name)
+        predictions[name], _ = run_folds(data, folds, run, system, seeds, jobs, step, describe(protocol))
+        parameters[name] = run.about().get("parameters")
+        rows = _write({**predictions, **baseline}, parameters, data.classes, folder)
     return rows
 
 
 def _write(
-    predictions: Mapping[str, pd.DataFrame], parameters: Mapping[str, int], classes: Sequence[str], folder: Path
+    predictions: Mapping[str, pd.DataFrame], parameters: Mapping[str, int | None], classes: Sequence[str], folder: Path
 ) -> pd.DataFrame:
     """The table of the variants that are finished, after each of them: an ablation takes long."""
     rows = table(predictions, classes)
@@ -141,7 +118,7 @@ def markdown(rows: pd.DataFrame) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _step(progress: Progress | None, before: int, total: int, name: str) -> Progress | None:
+def _step(progress: OnFold | None, before: int, total: int, name: str) -> OnFold | None:
     if progress is None:
         return None
     return lambda done, _, text: progress(before + done, total, f"{name}: {text}")

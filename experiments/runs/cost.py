@@ -18,7 +18,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from experiments.config import section
 from fusion_net.fit import FitSettings, fit
 from fusion_net.inputs import ClipTensors
-from fusion_net.models import MODELS, Model, build_model
+from experiments.runs.system_registry import find_system
+from dynamic_images.inputs import use
+from fusion_net.models.contract import Model, new_model
 
 CLIPS = 32
 """Clips that are timed; an epoch is scaled up from them."""
@@ -42,8 +44,11 @@ class Cost:
     clip_milliseconds: float
 
 
-def measure(about: Mapping[str, Any]) -> Cost:
+def measure(about: Mapping[str, Any]) -> Cost | None:
     """Build the network that ``run.json`` describes and measure it, on the CPU with one thread.
+
+    Returns:
+        None for a system that is not a network.
 
     Args:
         about: content of a run's ``run.json``.
@@ -51,13 +56,18 @@ def measure(about: Mapping[str, Any]) -> Cost:
     Raises:
         UsageError: settings that this version does not know.
     """
-    settings = section(MODELS[about["model"]].Settings, about["settings"], about["model"])
+    found = find_system(about["model"])
+    if not issubclass(found, Model):
+        return None
+    settings = section(found.Settings, about["settings"], about["model"])
     training: FitSettings = section(FitSettings, about["fit"], "fit")
-    model = build_model(settings, about["classes"], seed=0)
+    uses = [use(one["name"], **one["settings"]) for one in about["uses"]]
+    model = new_model(found, settings, about["classes"], seed=0, inputs=uses)
     generator = torch.Generator().manual_seed(0)
     inputs = {n: torch.randn(CLIPS, *shape, generator=generator) for n, shape in about["inputs"].items()}
     names = tuple(str(i) for i in range(CLIPS))
     clips = ClipTensors(names, names, torch.arange(CLIPS) % len(about["classes"]), tuple(about["classes"]), inputs)
+    clips = dataclasses.replace(clips, kinds={one.name: one.kind for one in uses})
     once = dataclasses.replace(training, epochs=1, device="cpu", precision="fp32")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -17,7 +17,8 @@ person are under one network (what every map shares).
 
 from __future__ import annotations
 
-import dataclasses
+import hashlib
+import json
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,39 +27,29 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from dynamic_images.motion_intensity import face_parts
-from experiments.pages.explanation_maps import FOLDER, MAPS, NUMBERS, VERSION, digest_of_predictions
-from experiments.runs.folds import (
-    Progress,
-    Protocol,
-    Recipe,
-    data_digest,
-    fit_fold,
-    fold_keys,
-    one_thread,
-    source_digest,
-)
-from experiments.runs.run import RUN, fold_folder, read_fold, read_json, to_csv, write_json
-from experiments.scoring.protocols import Fold, leave_one_subject_out
+from experiments.runs.folds import OnFold, data_digest, fold_keys, over_clips
+from experiments.runs.run import Run, read_fold, to_csv, write_json
+from experiments.runs.systems import FittedNetwork, Network, System
+from experiments.scoring.protocols import Fold, Protocol, leave_one_subject_out
 from experiments.scoring.statistics import mean_interval
 from fusion_net.activation_maps import METHODS, activation_maps, blank
 from fusion_net.inference import predict
 from fusion_net.inputs import ClipTensors, subset
-from fusion_net.models import Model, build_model
+from fusion_net.models.contract import Model
 from fusion_net.seeds import fold_seed
 from preprocessing.artefacts.clip_folder import ClipFolder, clip_folder
 from preprocessing.artefacts.files import key_of, write_text
-from preprocessing.errors import ToolkitError
-from preprocessing.workers import unordered
+from preprocessing.errors import ToolkitError, UsageError
 
-OCCLUSION = "occlusion.csv"
+NUMBERS, MAPS, OCCLUSION = "explanations.json", "maps.npz", "occlusion.csv"
+VERSION = 2
 ELSEWHERE = "elsewhere"
 _NUMBERS = ("drop", "flips", "area")
-SAME = 1e-3
+MAX_PROBABILITY_DIFF = 1e-3
 """How far a network trained again may be from the run's probabilities; on the same machine they are equal."""
 
 
@@ -66,9 +57,9 @@ SAME = 1e-3
 class _Task:
     """One fold to explain: its tensors come apart from it, so that workers map them."""
 
-    run: Path
+    run: Run
     cache: Path
-    recipe: Recipe
+    system: Network
     fold: Fold
     keys: Mapping[int, str]
     seeds: tuple[int, ...]
@@ -76,12 +67,12 @@ class _Task:
 
 def explain(
     data: ClipTensors,
-    run: Path,
+    run: Run,
     cache: Path,
-    recipe: Recipe,
+    system: Network,
     jobs: int = 1,
     protocol: Protocol = leave_one_subject_out,
-    progress: Progress | None = None,
+    progress: OnFold | None = None,
 ) -> Path:
     """Explain every test clip of a finished run by its first seed; the second, if any, is what maps are compared to.
 
@@ -89,7 +80,7 @@ def explain(
         data: the clips that the run was made of, unscaled.
         run: the run folder.
         cache: ``cache/<dataset>``: the landmarks.
-        recipe: what the run trained.
+        system: what the run trained.
         jobs: processes, one thread each; any number gives the same bytes.
         protocol: of the run.
         progress: told after each fold.
@@ -101,32 +92,41 @@ def explain(
         ToolkitError: the run is of other clips or of another version of the networks, or a network trained again
             does not predict what the run holds.
     """
-    about = read_json(run / RUN)
-    for name, now in (("data", data_digest(data)), ("source", source_digest())):
+    data = data.only(one.name for one in system.inputs)
+    check_explainable(system, data.classes)
+    about = run.about()
+    for name, now in (("data", data_digest(data)), ("source", system.source)):
         if about.get(name) != now:
+            what = "clips" if name == "data" else "source code of the system"
             raise ToolkitError(
-                f"{run} was made with another {'data set' if name == 'data' else 'version of fusion_net/'} "
-                f"({about.get(name)}, now {now}): run `mer train` again, then explain it"
+                f"{run.folder} was made with other {what} ({about.get(name)}, now {now}): run `mer train` again, then "
+                "explain it"
             )
     folds, seeds = protocol(data.subjects), tuple(about["seeds"][:2])
-    keys = fold_keys(data, folds, seeds, recipe)
-    tasks = [_Task(run, cache, recipe, fold, {s: keys[s, fold] for s in seeds}, seeds) for fold in folds]
-    arrays = {name: tensor.numpy() for name, tensor in data.inputs.items()}
-    bare = dataclasses.replace(data, inputs={})
-    todo = [(bare, arrays, task) for task in tasks if not _is_done(task)]
+    keys = fold_keys(data, folds, seeds, system)
+    tasks = [_Task(run, cache, system, fold, {s: keys[s, fold] for s in seeds}, seeds) for fold in folds]
+    todo = [(task,) for task in tasks if not _is_done(task)]
     done = len(tasks) - len(todo)
-    for name in unordered(_explain_mapped, todo, jobs, mmap_mode="c", max_nbytes="1M"):
+    for name in over_clips(_explain_and_keep, data, todo, jobs):
         done += 1
         if progress:
             progress(done, len(tasks), name)
     return _summarise(run, tasks, data.classes)
 
 
-def _explain_mapped(bare: ClipTensors, arrays: dict[str, NDArray[np.float32]], task: _Task) -> str:
-    inputs = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    data = dataclasses.replace(bare, inputs=inputs)
-    with one_thread():
-        content = explain_fold(data, task)
+def check_explainable(system: System, classes: Sequence[str]) -> Network:
+    """The system as a network whose layers can be shown.
+
+    Raises:
+        UsageError: it is not a network, or names no layers to look at (`Model.map_layers`).
+    """
+    if not isinstance(system, Network) or not system.new(classes, seed=0).map_layers():
+        raise UsageError(f"{system.title} has no layers that a map over the face could show: it cannot be explained")
+    return system
+
+
+def _explain_and_keep(data: ClipTensors, task: _Task) -> str:
+    content = explain_fold(data, task)
     path = _part(task)
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}")
@@ -145,17 +145,17 @@ def explain_fold(data: ClipTensors, task: _Task) -> dict[str, NDArray[Any]]:
     content: dict[str, NDArray[Any]] = {"clip_id": np.array(test.clip_ids), "subject": np.array(test.subjects)}
     classes = list(data.classes)
     target: list[int] = []
-    mirrored = task.recipe.fit.augment.mirror > 0  # as the run predicted
+    train, mirrored = subset(data, task.fold.train), task.system.mirrored  # as the run predicted
     for seed in task.seeds:
-        model, scaler, _ = fit_fold(data, task.fold, seed, task.recipe)
-        scaled = scaler(test)
+        fitted: FittedNetwork = task.system.fit(train, seed, task.fold.subject)
+        model, scaled = fitted.model, fitted.scaler(test)
         table = predict(model, scaled, mirrored=mirrored)
         _check_same(table, task, seed)
         if seed == first:
             target = [classes.index(name) for name in table["y_pred"]]
             content |= {"y_true": table["y_true"].to_numpy(str), "y_pred": table["y_pred"].to_numpy(str)}
             content |= _occluded(model, scaled, table, task.cache, mirrored)
-            untrained = build_model(task.recipe.settings, data.classes, fold_seed(seed, f"untrained/{task.fold.name}"))
+            untrained = task.system.new(data.classes, fold_seed(seed, f"untrained/{task.fold.name}"))
             content |= _maps("untrained", untrained, scaled, target, mirrored)
         content |= _maps("map" if seed == first else "again", model, scaled, target, mirrored)
     return content
@@ -173,17 +173,17 @@ def _maps(
 
 
 def _check_same(table: pd.DataFrame, task: _Task, seed: int) -> None:
-    kept = read_fold(fold_folder(task.run, seed, task.fold), task.keys[seed])
+    kept = read_fold(task.run.fold(seed, task.fold.name), task.keys[seed])
     if kept is None:
         raise ToolkitError(
-            f"{fold_folder(task.run, seed, task.fold)} is not the fold that these settings make: run `mer train` again"
+            f"{task.run.fold(seed, task.fold.name)} is not the fold that these settings make: run `mer train` again"
         )
     columns = [name for name in table.columns if name.startswith("p_")]
     before = kept.predictions.set_index("clip_id").loc[list(table["clip_id"]), columns].to_numpy()
     off = float(np.abs(before - table[columns].to_numpy()).max())
-    if off > SAME:
+    if off > MAX_PROBABILITY_DIFF:
         raise ToolkitError(
-            f"{fold_folder(task.run, seed, task.fold)}: the network trained again differs by {off:.3g} in a "
+            f"{task.run.fold(seed, task.fold.name)}: the network trained again differs by {off:.3g} in a "
             "probability, so it is another network; explain on the machine and device that trained"
         )
 
@@ -219,7 +219,7 @@ def _savez(file: Any, arrays: dict[str, Any]) -> None:
 
 
 def _part(task: _Task) -> Path:
-    return task.run / FOLDER / f"{task.seeds[0]}-{task.fold.name}.npz"
+    return task.run.explanations / f"{task.seeds[0]}-{task.fold.name}.npz"
 
 
 def _key(task: _Task) -> str:
@@ -234,13 +234,13 @@ def _is_done(task: _Task) -> bool:
         return False
 
 
-def _summarise(run: Path, tasks: Sequence[_Task], classes: Sequence[str]) -> Path:
+def _summarise(run: Run, tasks: Sequence[_Task], classes: Sequence[str]) -> Path:
     """Pool the folds into tables, maps and numbers."""
     folds = [dict(np.load(_part(task), allow_pickle=False)) for task in tasks]
     pooled = {name: np.concatenate([fold[name] for fold in folds]) for name in folds[0] if name != "key"}
     streams = [name.split("/")[2] for name in pooled if name.startswith(f"map/{METHODS[0]}/")]
     parts = [name.split("/", 1)[1] for name in pooled if name.startswith("drop/")]
-    folder = run / FOLDER
+    folder = run.explanations
     facts = {name: pooled[name] for name in ("clip_id", "subject", "y_true", "y_pred")}
     kinds = {name.split("/", 1)[0] for name in pooled}
     rows = [
@@ -318,3 +318,24 @@ def _part_row(pooled: Mapping[str, NDArray[Any]], part: str, classes: Sequence[s
             name: float(drop[own].mean()) if (own := pooled["y_true"] == name).any() else None for name in classes
         },
     }
+
+
+def read_maps(run: Run) -> dict[str, NDArray[Any]]:
+    """What ``maps.npz`` holds, by name."""
+    with np.load(run.explanations / MAPS, allow_pickle=False) as content:
+        return dict(content)
+
+
+def read_numbers(run: Run) -> dict[str, Any] | None:
+    """The numbers, or None if the run is not explained, or if they belong to other predictions."""
+    path = run.explanations / NUMBERS
+    if not path.is_file():
+        return None
+    numbers: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    current = numbers.get("version") == VERSION and numbers.get("predictions") == digest_of_predictions(run)
+    return numbers if current else None
+
+
+def digest_of_predictions(run: Run) -> str:
+    """Of ``predictions.csv``: by it the report knows whether explanations are those of the run as it is."""
+    return hashlib.blake2b(run.predictions_file.read_bytes(), digest_size=12).hexdigest()

@@ -1,4 +1,4 @@
-"""One network for use, trained on all subjects by the recipe that leave-one-subject-out has judged, and its card."""
+"""Train the model to use: on all subjects, with the settings that leave-one-subject-out has judged; write its card."""
 
 from __future__ import annotations
 
@@ -10,45 +10,42 @@ from typing import Any
 import jinja2
 
 from dynamic_images.pipeline import StageSettings
-from experiments.runs.folds import Recipe, data_digest, one_thread, source_digest
-from experiments.runs.run import METRICS_FILE, RUN, library_versions, read_json
+from experiments.runs.folds import data_digest, one_thread
+from experiments.runs.run import Run, library_versions
+from experiments.scoring.metrics import MEASURES
+from experiments.runs.systems import FittedNetwork, Network
 from fusion_net import checkpoint as checkpoints
 from fusion_net.checkpoint import Checkpoint
-from fusion_net.device import resolve_device
 from fusion_net.export import ONNX
-from fusion_net.fit import fit
 from fusion_net.inference import strength
-from fusion_net.inputs import ClipTensors, Scaler
-from fusion_net.models import build_model
-from fusion_net.seeds import fold_seed
+from fusion_net.inputs import ClipTensors
 from preprocessing.artefacts.files import key_of, plain, write_text
 from preprocessing.errors import ToolkitError, UsageError
 
 CARD = "model_card.md"
 FINAL, SEED = "final", 0
-METRICS = {"accuracy": "accuracy", "uf1": "UF1", "uar": "UAR"}
 
 
 def train_final(
     data: ClipTensors,
     out: Path,
-    recipe: Recipe,
+    system: Network,
     stages: StageSettings,
     facts: Mapping[str, Any],
     evaluation: Mapping[str, Any] | None,
 ) -> Path:
     """Train on every clip and write the model's folder: weights, description, card. A finished one is left alone.
 
-    Epochs and all other settings are those of ``recipe``; there is nobody left to choose them on. The description is
+    Epochs and all other settings are those of ``system``; there is nobody left to choose them on. The description is
     written last, so a folder that loads is whole.
 
     Args:
         data: labelled clips, unscaled.
         out: the folder; created.
-        recipe: what to train.
+        system: what to train.
         stages: how the pictures of the clips were made; a new video goes the same way.
         facts: about the training data, as JSON holds it: ``dataset``, ``scheme``, ``rejected``, ``left_out``.
-        evaluation: what `judged` read from the finished leave-one-subject-out run of the same recipe on the same
+        evaluation: what `judged` read from the finished leave-one-subject-out run of the same system on the same
             clips; None says plainly in model and card that nothing was judged.
 
     Returns:
@@ -59,31 +56,30 @@ def train_final(
     """
     if out.is_file() or (out.is_dir() and any(out.iterdir()) and not _is_model(out)):
         raise UsageError(f"--out {out} holds something that is no model: name a new folder")
-    about = _about(data, recipe, facts, evaluation)
-    about["key"] = key_of(about, recipe, stages, source_digest(), checkpoints.STAGE_VERSIONS)
+    data = data.only(one.name for one in system.inputs)
+    about = _about(data, system, facts, evaluation)
+    about["key"] = key_of(about, system.key, stages, checkpoints.STAGE_VERSIONS)
     if _done(out, about["key"]):
         return out
-    seed = fold_seed(SEED, FINAL)
-    scaler = Scaler.fit(data)
-    model = build_model(recipe.settings, data.classes, seed)
     with one_thread():
-        fit(model, scaler(data), settings=recipe.fit, seed=seed)
-    about["training"]["strength"] = strengths(scaler(data))
+        fitted = system.fit(data, SEED, FINAL)
+    about["training"]["strength"] = strengths(fitted.scaler(data))
     size = next(iter(data.inputs.values())).shape[-1]
     for name in (checkpoints.DESCRIPTION, ONNX):  # an export of other weights would only look as if it belonged here
         (out / name).unlink(missing_ok=True)
-    write_text(out / CARD, _card(about, recipe, stages, size, sum(p.numel() for p in model.parameters())))
-    checkpoints.save(out, Checkpoint(model.cpu(), scaler, size, about, stages))
+    write_text(out / CARD, _card(about, system, fitted, stages, size))
+    checkpoint = Checkpoint(fitted.model.cpu(), fitted.scaler, size, about, stages, system.mirrored)
+    checkpoints.save(out, checkpoint)
     return out
 
 
-def judged(run: Path) -> dict[str, Any]:
+def judged(run: Run) -> dict[str, Any]:
     """Protocol and scores of a finished run, as model and card quote them.
 
     Raises:
         ToolkitError: the run is not finished.
     """
-    about, metrics = read_json(run / RUN), read_json(run / METRICS_FILE)
+    about, metrics = run.about(), run.metrics()
     return {
         "run": run.name,
         "protocol": about.get("protocol") or "leave one subject out",
@@ -96,12 +92,12 @@ def judged(run: Path) -> dict[str, Any]:
 
 def strengths(data: ClipTensors) -> dict[str, list[float]]:
     """Smallest and largest strength of each input over the clips: what a network is used to."""
-    spread = {name: strength(tensor) for name, tensor in data.inputs.items()}
+    spread = {name: strength(tensor, data.kind(name)) for name, tensor in data.inputs.items()}
     return {name: [round(float(v.min()), 4), round(float(v.max()), 4)] for name, v in spread.items()}
 
 
 def _about(
-    data: ClipTensors, recipe: Recipe, facts: Mapping[str, Any], evaluation: Mapping[str, Any] | None
+    data: ClipTensors, system: Network, facts: Mapping[str, Any], evaluation: Mapping[str, Any] | None
 ) -> dict[str, Any]:
     counts = data.labels.bincount(minlength=len(data.classes)).tolist()
     digest = data_digest(data)
@@ -114,10 +110,10 @@ def _about(
             "subjects": len(set(data.subjects)),
             "per_class": dict(zip(data.classes, counts, strict=True)),
             "digest": digest,
-            "epochs": recipe.fit.epochs,
-            "fit": plain(recipe.fit),
+            "epochs": system.training.epochs,
+            "fit": plain(system.training),
             "seed": SEED,
-            "device": resolve_device(recipe.fit.device).type,
+            "device": system.device,
         },
         "evaluation": None if evaluation is None else dict(evaluation),
         "libraries": library_versions(),
@@ -137,7 +133,7 @@ def _done(folder: Path, key: str) -> bool:
         return False
 
 
-def _card(about: Mapping[str, Any], recipe: Recipe, stages: StageSettings, size: int, parameters: int) -> str:
+def _card(about: Mapping[str, Any], system: Network, fitted: FittedNetwork, stages: StageSettings, size: int) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent.parent / "pages" / "templates"),
         trim_blocks=True,
@@ -146,13 +142,15 @@ def _card(about: Mapping[str, Any], recipe: Recipe, stages: StageSettings, size:
     )
     environment.filters["interval"] = _interval
     return environment.get_template("model_card.md").render(
-        model=recipe.name,
-        parameters=parameters,
-        settings=json.dumps(plain(recipe.settings)),
+        model=system.title,
+        parameters=sum(p.numel() for p in fitted.model.parameters()),
+        settings=json.dumps(plain(system.settings)),
+        inputs=[(one.input, one.shape(size)) for one in system.inputs],
+        mirrored=system.mirrored,
         stages={name: json.dumps(value) for name, value in plain(stages).items() if name != "faces"},
         faces=json.dumps({k: v for k, v in plain(stages.faces).items() if k != "landmark_model"}),
         size=size,
-        metrics=METRICS,
+        metrics=MEASURES,
         **about,
     )
 

@@ -1,4 +1,4 @@
-"""Which copy of a data set artefacts come from: looked through by the doctor, kept beside them, said by every run."""
+"""Record which copy of a data set (table, version, settings) a cache and a run were made from."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pandas as pd
 
 from experiments.labelling import scheme_name, with_classes
 from experiments.progress import Progress
+from experiments.runs.run import Run, read_json
 from preprocessing.artefacts.files import plain, write_text
 from preprocessing.datasets import Dataset, DataSettings, Survey, find_dataset, survey
 from preprocessing.datasets.reading import check as doctor
@@ -20,8 +21,6 @@ from preprocessing.errors import DatasetError, UsageError
 
 DESCRIPTION = "dataset.json"
 """In a cache folder."""
-DATA = "data.json"
-"""In a run folder."""
 
 
 def describe(cache: Path, clips: Sequence[Any], settings: DataSettings, found: Survey | None) -> None:
@@ -36,25 +35,28 @@ def describe(cache: Path, clips: Sequence[Any], settings: DataSettings, found: S
 
 
 def description(cache: Path) -> str:
-    """Which copy of the data set the artefacts come from; empty where they are older than this or a composite's."""
+    """Which copy of the data set the artefacts come from; empty for a composite."""
     return str(_read(cache / DESCRIPTION).get("summary", ""))
 
 
-def keep(run: Path, dataset: Dataset, said: Sequence[str]) -> None:
-    """Keep with a run what it said of its data."""
-    write_text(
-        run / DATA, json.dumps({"dataset": dataset.name, "said": list(said)}, indent=1, ensure_ascii=False) + "\n"
-    )
+def keep(run: Run, dataset: Dataset, summary: Sequence[str]) -> None:
+    """Keep with a run which data it was made of."""
+    content = {"dataset": dataset.name, "summary": list(summary)}
+    write_text(run.data_file, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
-def dataset_of(run: Path) -> str:
-    """Name of the data set of a run; empty where the run is older than this."""
-    return str(_read(run / DATA).get("dataset", ""))
+def dataset_of(run: Run) -> str:
+    """Name of the data set of a run.
+
+    Raises:
+        ToolkitError: the run does not say.
+    """
+    return str(read_json(run.data_file)["dataset"])
 
 
-def said_of(run: Path) -> list[str]:
-    """What a run said of its data."""
-    return list(_read(run / DATA).get("said", []))
+def data_summary(run: Run) -> list[str]:
+    """The lines on data source, label scheme and clips per class that were kept with a run."""
+    return list(_read(run.data_file).get("summary", []))
 
 
 def check_settings(cache: Path, settings: DataSettings) -> None:

@@ -1,12 +1,15 @@
-"""The run folder: predictions and learning curves of folds, the pooled table, the scores.
+"""The folder of a run: where each file is, and how it is written and read.
 
     runs/<name>/
-      run.json                     what ran: model, settings, classes, seeds, protocol, data digest, versions
-      folds/<seed>-<fold>/         predictions.csv, history.csv, done.json (key and digests; written last); of a model
-                                   that constructs images also construction.npy
+      config.toml                  every resolved setting
+      data.json                    which data: data set, copy, label scheme, clips per class
+      run.json                     what ran: system, settings, inputs, classes, seeds, protocol, digests, cache
+      folds/<seed>-<fold>/         predictions.csv, history.csv, done.json (key and digests; written last), and the
+                                   further arrays of a system that leaves any
       predictions.csv              all folds and seeds, sorted by seed and clip id
       baselines/<name>.csv         the same columns without probabilities
       metrics.json                 a function of the tables above
+      report.html                  the page
 
 Numbers are written with nine significant digits, which is what float32 needs, so that equal results are equal bytes.
 """
@@ -14,10 +17,12 @@ Numbers are written with nine significant digits, which is what float32 needs, s
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import math
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,14 +31,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from experiments.scoring.protocols import Fold
 from experiments.scoring.summary import COLUMNS
 from preprocessing.artefacts.files import write_text
-from preprocessing.errors import ToolkitError
+from preprocessing.errors import ToolkitError, UsageError
 
 PREDICTIONS, HISTORY, DONE = "predictions.csv", "history.csv", "done.json"
-IMAGES = "construction.npy"
-RUN, METRICS_FILE, BASELINES = "run.json", "metrics.json", "baselines"
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "pandas", "torch")
 
 
@@ -41,19 +43,132 @@ LIBRARIES = ("numpy", "scipy", "scikit-learn", "pandas", "torch")
 class FoldResult:
     """What one fold and seed left behind: its test clips' predictions, its learning curve, what was warned of.
 
-    ``images`` (N, 2, H, W) float16 are the constructed images of the test clips beside their targets, in the order of
-    the predictions, where the model constructs any.
+    ``files``: file name → array with one row per clip, in the order of the predictions.
     """
 
     predictions: pd.DataFrame
     history: pd.DataFrame
     warnings: tuple[str, ...] = ()
-    images: NDArray[np.float16] | None = None
+    files: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
 
-def to_csv(table: pd.DataFrame) -> str:
-    """A table as the text that goes to disk."""
-    return table.to_csv(index=False, lineterminator="\n", float_format="%.9g")
+@dataclass(frozen=True)
+class Run:
+    """A run folder. It may not exist yet; reading what is not there is a `ToolkitError`."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """Name of the folder."""
+        return self.folder.name
+
+    @property
+    def config_file(self) -> Path:
+        """Every resolved setting, as ``--config`` takes it."""
+        return self.folder / "config.toml"
+
+    @property
+    def data_file(self) -> Path:
+        """Which data the run was made of, in words."""
+        return self.folder / "data.json"
+
+    @property
+    def about_file(self) -> Path:
+        """What ran."""
+        return self.folder / "run.json"
+
+    @property
+    def predictions_file(self) -> Path:
+        """Predictions of all folds and seeds."""
+        return self.folder / PREDICTIONS
+
+    @property
+    def metrics_file(self) -> Path:
+        """Scores with intervals."""
+        return self.folder / "metrics.json"
+
+    @property
+    def accuracy_file(self) -> Path:
+        """The offline chain against the truth, for the drawn corpus alone."""
+        return self.folder / "truth.json"
+
+    @property
+    def report_file(self) -> Path:
+        """The page."""
+        return self.folder / "report.html"
+
+    @property
+    def explanations(self) -> Path:
+        """Folder of what `mer explain` found."""
+        return self.folder / "explanations"
+
+    @property
+    def model(self) -> Path:
+        """Folder of the model that was trained on all subjects."""
+        return self.folder / "model"
+
+    def baseline_file(self, name: str) -> Path:
+        """Predictions of a baseline."""
+        return self.folder / "baselines" / f"{name}.csv"
+
+    def fold(self, seed: int, fold: str) -> Path:
+        """Folder of one fold of one seed."""
+        return self.folder / "folds" / f"{seed}-{fold}"
+
+    def about(self) -> dict[str, Any]:
+        """What ran, from ``run.json``."""
+        return read_json(self.about_file)
+
+    def metrics(self) -> dict[str, Any]:
+        """Scores, from ``metrics.json``."""
+        return read_json(self.metrics_file)
+
+    def predictions(self) -> pd.DataFrame:
+        """Predictions of all folds and seeds."""
+        return read_predictions(self.predictions_file)
+
+    def cache(self) -> Path:
+        """The cache folder that the run's clips came from.
+
+        Raises:
+            UsageError: the run does not say, or the folder is gone.
+        """
+        kept = str(self.about().get("cache", ""))
+        found = Path(os.path.normpath(self.folder / kept))
+        if not kept or not found.is_dir():
+            where = f"were in {found}, which is gone" if kept else "are not known"
+            raise UsageError(f"the clips of {self.folder} {where}: name their folder with --cache")
+        return found
+
+    def link_to(self, cache: Path) -> str:
+        """How ``run.json`` names a cache: relative to the run if both lie below one working folder, else absolute."""
+        here = Path.cwd().resolve()
+        both = (cache.resolve(), self.folder.resolve())
+        if all(path.is_relative_to(here) for path in both):
+            return Path(os.path.relpath(*both)).as_posix()
+        return str(both[0])
+
+    def histories(self) -> dict[str, pd.DataFrame]:
+        """Learning curves of the finished folds by ``<seed>-<fold>``, only those that the predictions came from."""
+        pooled = self.predictions()
+        names = sorted({(int(seed), str(fold)) for seed, fold in zip(pooled["seed"], pooled["fold"], strict=True)})
+        paths = {f"{seed}-{fold}": self.fold(seed, fold) / HISTORY for seed, fold in names}
+        return {name: pd.read_csv(path) for name, path in paths.items() if path.is_file() and path.stat().st_size > 1}
+
+    def arrays(self, name: str, seed: int) -> dict[str, NDArray[Any]]:
+        """Row of the array ``name`` that each clip has under one seed, by ``clip_id``; empty if no fold left any.
+
+        Raises:
+            ToolkitError: a fold's array does not belong to its predictions.
+        """
+        found: dict[str, NDArray[Any]] = {}
+        for path in sorted(self.folder.glob(f"folds/{seed}-*/{name}")):
+            clips, rows = read_predictions(path.with_name(PREDICTIONS))["clip_id"], np.load(path, allow_pickle=False)
+            if len(clips) != len(rows):
+                raise ToolkitError(f"{path} holds {len(rows)} rows for {len(clips)} clips: run `mer train` again")
+            found |= dict(zip(clips, rows, strict=True))
+        return found
 
 
 def read_predictions(path: Path) -> pd.DataFrame:
@@ -74,63 +189,44 @@ def read_predictions(path: Path) -> pd.DataFrame:
     return table
 
 
-def fold_folder(run: Path, seed: int, fold: Fold) -> Path:
-    """Where one fold of one seed is kept."""
-    return run / "folds" / f"{seed}-{fold.name}"
+def to_csv(table: pd.DataFrame) -> str:
+    """A table as the text that goes to disk."""
+    return table.to_csv(index=False, lineterminator="\n", float_format="%.9g")
 
 
 def write_fold(folder: Path, key: str, result: FoldResult) -> None:
-    """Keep a finished fold. ``done.json`` goes first and comes back last: anything in between is not done."""
+    """Keep a finished fold. ``done.json`` is deleted first and written last; a fold without it is incomplete."""
     (folder / DONE).unlink(missing_ok=True)
-    for left in folder.glob(".*"):  # written aside by a process that was killed
-        left.unlink()
-    files = {PREDICTIONS: to_csv(result.predictions), HISTORY: to_csv(result.history)}
-    for name, text in files.items():
+    if folder.is_dir():
+        for left in (*folder.glob(".*"), *folder.glob("*.npy")):  # of a process that was killed, or of an older fold
+            left.unlink()
+    texts = {PREDICTIONS: to_csv(result.predictions), HISTORY: to_csv(result.history)}
+    files = {name: text.encode() for name, text in texts.items()}
+    files |= {name: _npy(array) for name, array in result.files.items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
         write_text(folder / name, text)
-    digests = {name: _digest(text.encode()) for name, text in files.items()}
-    (folder / IMAGES).unlink(missing_ok=True)
-    if result.images is not None:
-        np.save(folder / IMAGES, result.images)
-        digests[IMAGES] = _digest((folder / IMAGES).read_bytes())
+    for name in result.files:
+        (folder / name).write_bytes(files[name])
+    digests = {name: _digest(data) for name, data in files.items()}
     write_json(folder / DONE, {"key": key, "files": digests, "warnings": list(result.warnings)})
 
 
 def read_fold(folder: Path, key: str) -> FoldResult | None:
-    """A finished fold, or None where it is missing, was made under another key, or is damaged."""
+    """A finished fold, or None if it is missing, was made under another key, or is damaged."""
     try:
         done = json.loads((folder / DONE).read_text(encoding="utf-8"))
         if done["key"] != key or any(
             _digest((folder / name).read_bytes()) != digest for name, digest in done["files"].items()
         ):
             return None
-        history = pd.read_csv(folder / HISTORY)
-        images = np.load(folder / IMAGES) if IMAGES in done["files"] else None
-        return FoldResult(read_predictions(folder / PREDICTIONS), history, tuple(done["warnings"]), images)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        text = (folder / HISTORY).read_text(encoding="utf-8")
+        history = pd.read_csv(io.StringIO(text)) if text.strip() else pd.DataFrame()
+        further = [name for name in done["files"] if name not in (PREDICTIONS, HISTORY)]
+        files = {name: np.load(folder / name, allow_pickle=False) for name in further}
+        return FoldResult(read_predictions(folder / PREDICTIONS), history, tuple(done["warnings"]), files)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ToolkitError):
         return None
-
-
-def read_histories(run: Path) -> dict[str, pd.DataFrame]:
-    """Learning curves of a run's finished folds by ``<seed>-<fold>``, only those that the predictions came from."""
-    pooled = read_predictions(run / PREDICTIONS)
-    names = sorted({f"{seed}-{fold}" for seed, fold in zip(pooled["seed"], pooled["fold"], strict=True)})
-    paths = {name: run / "folds" / name / HISTORY for name in names}
-    return {name: pd.read_csv(path) for name, path in paths.items() if path.is_file()}
-
-
-def read_images(run: Path, seed: int) -> dict[str, NDArray[np.float16]]:
-    """Constructed image and target (2, H, W) by ``clip_id`` of one seed of a run; empty where nothing was constructed.
-
-    Raises:
-        ToolkitError: a fold's images are missing or do not belong to its predictions.
-    """
-    found: dict[str, NDArray[np.float16]] = {}
-    for path in sorted(run.glob(f"folds/{seed}-*/{IMAGES}")):
-        clips, images = read_predictions(path.with_name(PREDICTIONS))["clip_id"], np.load(path)
-        if len(clips) != len(images):
-            raise ToolkitError(f"{path} holds {len(images)} images for {len(clips)} clips: run `mer train` again")
-        found |= dict(zip(clips, images, strict=True))
-    return found
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -162,6 +258,12 @@ def library_versions() -> dict[str, str]:
 
 def _digest(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=12).hexdigest()
+
+
+def _npy(array: NDArray[Any]) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
 
 
 def _without_nan(value: Any) -> Any:

@@ -90,6 +90,8 @@ def uar(counts: Counts) -> NDArray[np.float64]:
 
 
 METRICS: dict[str, Metric] = {"accuracy": accuracy, "uf1": uf1, "uar": uar}
+MEASURES = {"accuracy": "Accuracy", "uf1": "UF1", "uar": "UAR"}
+"""What each of `METRICS` is called in tables."""
 
 
 def confusion(predictions: pd.DataFrame, classes: Sequence[str]) -> NDArray[np.int64]:

@@ -5,32 +5,61 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
-
+from dynamic_images.clip_input import InputUse
 from fusion_net.models.afn import AFN, AFNSettings
-from fusion_net.models.contract import Batch, Model, Output
+from fusion_net.models.contract import Batch, Examination, Model, Output, new_model
 from fusion_net.models.fdp.network import FDP, FDPSettings
-from fusion_net.seeds import fold_seed
+from preprocessing.registry import Registry
 
-__all__ = ["AFN", "FDP", "MODELS", "AFNSettings", "Batch", "FDPSettings", "Model", "Output", "build_model", "name_of"]
+__all__ = [
+    "AFN",
+    "FDP",
+    "MODELS",
+    "AFNSettings",
+    "Batch",
+    "Examination",
+    "FDPSettings",
+    "Model",
+    "Output",
+    "build_model",
+    "model_of",
+    "name_of",
+    "new_model",
+]
 
-MODELS: dict[str, type[Model]] = {"afn": AFN, "fdp": FDP}
+RESERVED = (
+    *("corpus", "data", "faces", "flow", "images", "inputs", "streams", "evaluation", "fit"),
+    *("majority", "chance", "svm", "oracle"),
+)
+"""Sections of the settings that are not a network's: a model of such a name would read another part's settings."""
+
+MODELS: Registry[type[Model]] = Registry("mer.models", "model", {"afn": AFN, "fdp": FDP}, reserved=RESERVED)
 
 
-def name_of(settings: Any) -> str:
-    """Name in `MODELS` of the model that these settings describe.
+def name_of(model: type[Model]) -> str:
+    """Name of a model in `MODELS`.
+
+    Raises:
+        TypeError: it is not registered.
+    """
+    for name in MODELS:
+        if MODELS[name] is model:
+            return name
+    raise TypeError(f"{model.__name__} is not registered among the models ({', '.join(MODELS)})")
+
+
+def model_of(settings: Any) -> type[Model]:
+    """The registered model that these settings describe.
 
     Raises:
         TypeError: they describe none.
     """
-    for name, model in MODELS.items():
-        if type(settings) is model.Settings:
-            return name
-    raise TypeError(f"{type(settings).__name__} are the settings of no model ({', '.join(MODELS)})")
+    for name in MODELS:
+        if type(settings) is MODELS[name].Settings:
+            return MODELS[name]
+    raise TypeError(f"{type(settings).__name__} are not the settings of a model ({', '.join(MODELS)})")
 
 
-def build_model(settings: Any, classes: Sequence[str], seed: int) -> Model:
-    """A new model on the CPU whose weights follow from ``seed`` alone; torch's own random state is left as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(fold_seed(seed, "weights"))
-        return MODELS[name_of(settings)](settings, tuple(classes))
+def build_model(settings: Any, classes: Sequence[str], seed: int, inputs: Sequence[InputUse] | None = None) -> Model:
+    """`new_model` of the registered model that these settings describe."""
+    return new_model(model_of(settings), settings, classes, seed, inputs)

@@ -12,22 +12,24 @@ the paper's network: the streams, the gate, the auxiliary heads and the fusions 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
-from fusion_net.augment import Kind
-from fusion_net.blocks import ChannelGate, Stream
+from dynamic_images.clip_input import InputUse
+from dynamic_images.inputs import use
+from fusion_net.blocks import ChannelGate, ConvStage, Stream
 from fusion_net.losses import soft_cross_entropy
 from fusion_net.models.contract import Batch, Model, Output
 
 Fusion = Literal["gated", "concat", "sum", "temporal_only", "intensity_only"]
 
-_ONLY = {"temporal_only": "temporal_ranked", "intensity_only": "motion_intensity"}
+INPUTS = ("temporal_ranked", "motion_intensity")
+_ONLY = {"temporal_only": 0, "intensity_only": 1}
 _MULTIPLE = 8
 """Widths of a lone stream are rounded to this, so that they still split into groups."""
 
@@ -37,10 +39,11 @@ class AFNSettings:
     """Shape of the network.
 
     Attributes:
-        fusion: ``gated``; ``concat`` and ``sum`` of the same streams without a gate; or one stream alone, widened so
-            that it has the parameters and the multiply-adds of two.
-        gate: None learns the gate; a number in 0 .. 1 fixes the weight of ``motion_intensity`` for all clips and
-            channels (0 fuses ``temporal_ranked`` only, 1 ``motion_intensity`` only). For ``gated`` alone.
+        fusion: ``gated``; ``concat`` and ``sum`` of the same streams without a gate; or the stream of the first
+            (``temporal_only``) or of the second input (``intensity_only``) alone, widened so that it has the
+            parameters and the multiply-adds of two.
+        gate: None learns the gate; a number in 0 .. 1 fixes the weight of the second input for all clips and channels
+            (0 fuses the first only, 1 the second only). For ``gated`` alone.
         widths: channels of the convolution stages; each halves the image.
         grid: cells per side over which features are pooled; larger keeps more of the place, forgives less misalignment.
         features: D, length of a stream's feature vector.
@@ -85,22 +88,49 @@ class AFNSettings:
 class AFN(Model):
     """Adaptive fusion network; 0.98 M parameters with default settings and five classes, in every fusion within 5 %."""
 
-    INPUTS: ClassVar[Mapping[str, Kind]] = MappingProxyType({"temporal_ranked": "image", "motion_intensity": "image"})
     Settings = AFNSettings
+    TITLE = "AFN"
+    COLUMNS: ClassVar[Mapping[str, str]] = MappingProxyType({"gate": "input"})
+    SECTIONS = ("gate",)
 
-    def __init__(self, settings: AFNSettings, classes: tuple[str, ...]) -> None:
-        super().__init__(settings, classes)
+    def __init__(self, settings: AFNSettings, classes: tuple[str, ...], inputs: tuple[InputUse, ...]) -> None:
+        super().__init__(settings, classes, inputs)
         s, n_classes = settings, len(classes)
+        if len(inputs) != 2 or any(one.kind not in ("image", "flow") or one.lead for one in inputs):
+            raise ValueError(f"AFN fuses two images or flow maps, not {', '.join(one.name for one in inputs)}")
         only = _ONLY.get(s.fusion)
-        names = (only,) if only else tuple(self.INPUTS)
-        widths = _double(s.widths) if only else s.widths
-        (features,) = _double((s.features,)) if only else (s.features,)
-        self.streams = nn.ModuleDict({name: Stream(3, widths, s.grid, features, s.dropout) for name in names})
+        chosen = inputs if only is None else (inputs[only],)
+        widths = s.widths if only is None else _double(s.widths)
+        (features,) = (s.features,) if only is None else _double((s.features,))
+        streams = {one.name: Stream(one.channels, widths, s.grid, features, s.dropout) for one in chosen}
+        self.streams = nn.ModuleDict(streams)
+        names = tuple(streams)
         learned = s.fusion == "gated" and s.gate is None
         self.gate = ChannelGate(len(names), features, s.gate_hidden) if learned else None
         self.dropout = nn.Dropout(s.dropout)
         self.classifier = nn.Linear(len(names) * features if s.fusion == "concat" else features, n_classes)
-        self.heads = nn.ModuleDict({} if only else {name: nn.Linear(features, n_classes) for name in names})
+        alone = only is not None
+        self.heads = nn.ModuleDict({} if alone else {name: nn.Linear(features, n_classes) for name in names})
+
+    @classmethod
+    def uses(cls, settings: AFNSettings) -> tuple[InputUse, ...]:
+        """TRDI and MIDI."""
+        return tuple(use(name) for name in INPUTS)
+
+    @classmethod
+    def variants(cls, settings: AFNSettings, inputs: Sequence[InputUse]) -> Mapping[str, Mapping[str, Any]]:
+        """Every fusion, and the gate fixed at 0, a half and 1; a stream alone is called by its input."""
+        ours = tuple(one.name for one in inputs) == INPUTS
+        called = {} if ours else {fusion: f"{inputs[place].name}_only" for fusion, place in _ONLY.items()}
+        fusions = {called.get(fusion, fusion): {"fusion": fusion} for fusion in get_args(Fusion)}
+        return {**fusions, **{f"gate fixed at {gate:g}": {"gate": gate} for gate in (0.0, 0.5, 1.0)}}
+
+    def map_layers(self) -> Mapping[str, nn.Module]:
+        """The last stage but one of each stream: its cells still tell brows from eyes."""
+        stages = {
+            name: [m for m in stream.modules() if isinstance(m, ConvStage)] for name, stream in self.streams.items()
+        }
+        return {name: found[max(0, len(found) - 2)] for name, found in stages.items()}
 
     def forward(self, batch: Batch) -> Output:
         """Logits (B, K); extras: ``gate`` (B, 2) mean weights, ``gate_channels`` (B, 2, D), ``auxiliary`` (B, 2, K)."""

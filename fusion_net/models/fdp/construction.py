@@ -1,4 +1,4 @@
-"""Dynamic images that a network draws: the target they are compared with, and how near they come.
+"""Dynamic images that FDP draws: the target they are compared with, and how near they come.
 
 The target is approximate rank pooling of the very frames that the network sees, see `ranking.rank_pooled`.
 """
@@ -6,7 +6,6 @@ The target is approximate rank pooling of the very frames that the network sees,
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -16,10 +15,12 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from dynamic_images.encoding import VIEW_RANGE
-from fusion_net.inputs import FRAMES, ClipTensors, Scaler
-from fusion_net.models.contract import Model
+from fusion_net.inputs import ClipTensors, Scaler
+from fusion_net.models.contract import Examination, Model
 from fusion_net.models.fdp.ranking import rank_pooled
 
+FRAMES = "frames"
+IMAGES = "construction.npy"
 MINMAX_RANGE = 1.0
 FIXED_RANGE = 2 * VIEW_RANGE
 """Grey levels from the darkest to the lightest of a view, 0 in the middle: the range of a signed image."""
@@ -28,30 +29,21 @@ BEST_PSNR = 100.0
 """dB at which PSNR ends: two equal images would have an infinite one, and no mean."""
 
 
-@dataclass(frozen=True)
-class Construction:
-    """Constructed images of some clips beside their targets.
-
-    Attributes:
-        quality: one row per clip in their order: ``psnr`` (dB) and ``ssim`` of the constructed image, and of two floors
-            that never look at the clip: ``psnr_mean``, ``ssim_mean`` of the mean target of the training clips,
-            ``psnr_constant``, ``ssim_constant`` of an image that has the mean of that one everywhere.
-        images: (N, 2, H, W) float16, constructed and target; grey levels, or 0..1 under ``minmax``.
-    """
-
-    quality: pd.DataFrame
-    images: NDArray[np.float16]
-
-
 @torch.no_grad()
-def construct(model: Model, scaler: Scaler, train: ClipTensors, test: ClipTensors) -> Construction | None:
-    """Let a trained model draw the test clips; None where it draws nothing.
+def construct(model: Model, scaler: Scaler, train: ClipTensors, test: ClipTensors) -> Examination:
+    """Let a trained model draw the test clips.
 
     Args:
-        model: trained; left in the mode that it came in.
+        model: trained, with a decoder; left in the mode that it came in.
         scaler: of its training clips.
-        train: its training clips, unscaled; only the floors come from them.
+        train: its training clips, unscaled; only the baselines come from them.
         test: held-out clips, unscaled.
+
+    Returns:
+        Columns ``psnr`` (dB) and ``ssim`` of the constructed image, and of two baselines that never look at the clip:
+        ``psnr_mean``, ``ssim_mean`` of the mean target of the training clips, ``psnr_constant``, ``ssim_constant`` of
+        an image that has the mean of that one everywhere. File `IMAGES`: (N, 2, H, W) float16, constructed and target;
+        grey levels, or 0..1 under ``minmax``.
     """
     was_training = model.training
     model.eval()
@@ -59,12 +51,10 @@ def construct(model: Model, scaler: Scaler, train: ClipTensors, test: ClipTensor
         drawn = [_draw(model, scaler(test), rows) for rows in torch.arange(len(test)).split(32)]
     finally:
         model.train(was_training)
-    if not drawn or drawn[0] is None:
-        return None
     settings = model.settings
     fixed = settings.encoding == "fixed"
-    unit = scaler.scales[FRAMES] if fixed else 1.0
-    images = unit * torch.cat([image for image in drawn if image is not None]).cpu().double().numpy()  # (N, H, W)
+    unit = scaler.divisor(FRAMES) if fixed else 1.0
+    images = unit * torch.cat(drawn).cpu().double().numpy()  # (N, H, W)
     targets, known = (
         rank_pooled(data.inputs[FRAMES].double(), settings.weights, settings.encoding)[:, 0].numpy()
         for data in (test, train)
@@ -81,7 +71,8 @@ def construct(model: Model, scaler: Scaler, train: ClipTensors, test: ClipTensor
         for suffix, stack in shown.items()
         for name, measure in (("psnr", psnr), ("ssim", ssim))
     }
-    return Construction(pd.DataFrame(columns), np.stack([images, targets], axis=1).astype(np.float16))
+    pairs = np.stack([images, targets], axis=1).astype(np.float16)
+    return Examination(pd.DataFrame(columns), {IMAGES: pairs})
 
 
 def psnr(image: NDArray[np.floating], target: NDArray[np.floating], peak: float) -> float:
@@ -115,9 +106,9 @@ def ssim(image: NDArray[np.floating], target: NDArray[np.floating], peak: float)
     return float((above / below)[border:-border, border:-border].mean())
 
 
-def _draw(model: Model, data: ClipTensors, rows: Tensor) -> Tensor | None:
+def _draw(model: Model, data: ClipTensors, rows: Tensor) -> Tensor:
     """(B, H, W) constructed images of some clips."""
     device = next(model.parameters()).device
-    batch: Mapping[str, Tensor] = {name: data.inputs[name][rows].to(device) for name in model.INPUTS}
-    constructed = model(batch).extras.get("constructed")
-    return None if constructed is None else constructed[:, 0]
+    batch: Mapping[str, Tensor] = {name: data.inputs[name][rows].to(device) for name in (FRAMES,)}
+    constructed: Tensor = model(batch).extras["constructed"]
+    return constructed[:, 0]

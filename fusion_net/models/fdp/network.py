@@ -13,22 +13,27 @@ no scorer and no attention block, and convolves along an axis that is not time; 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fusion_net.augment import Kind
+from dynamic_images.clip_input import InputUse
+from dynamic_images.inputs import use
 from fusion_net.blocks import GridFeatures
 from fusion_net.losses import soft_cross_entropy
-from fusion_net.models.contract import Batch, Model, Output
+from fusion_net.models.contract import Batch, Examination, Model, Output
+from fusion_net.models.fdp.construction import construct
 from fusion_net.models.fdp.encoder import Blocks, LocalGlobalEncoder, Shape, check_sides
 from fusion_net.models.fdp.ranking import Encoding, Pooling, Rule, pairwise_rank_loss, pooling_weights, rank_pooled
+
+if TYPE_CHECKING:
+    from fusion_net.inputs import ClipTensors, Scaler
 
 Size = Literal["small", "paper"]
 Reference = Literal["onset", "mean", "none"]
@@ -38,6 +43,20 @@ SHAPES: Mapping[str, Shape] = MappingProxyType(
         "small": Shape(local=(32, 64), wide=(32, 64), depths=(1, 1), reductions=(2, 1), ratios=(1, 1), patch=8),
         # the published widths and depths; each stage also gets the global block that the released loop leaves out
         "paper": Shape((96, 192, 384, 768), (128, 256, 512, 1024), (3, 4, 10, 3), (8, 4, 2, 1), (3, 2), 4),
+    }
+)
+
+VARIANTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "full": {},
+        "no rank loss": {"rank": 0.0},
+        "uniform pooling": {"pooling": "uniform"},
+        "no construction": {"construction": 0.0},
+        "local only": {"blocks": "local"},
+        "global only": {"blocks": "global"},
+        "rank pooling": {"pooling": "rank"},
+        "about the mean frame": {"reference": "mean"},
+        "frames as recorded": {"reference": "none"},
     }
 )
 
@@ -105,14 +124,18 @@ class FDPSettings:
 class FDP(Model):
     """Frame ranking by a local-global transformer; ``small`` has 0.49 M parameters, ``paper`` 52.4 M (five classes)."""
 
-    INPUTS: ClassVar[Mapping[str, Kind]] = MappingProxyType({"frames": "frames"})
     Settings = FDPSettings
+    TITLE = "FDP"
+    COLUMNS: ClassVar[Mapping[str, str]] = MappingProxyType({"score": "place", "pooling": "place"})
+    SECTIONS = ("frame_ranking",)
     DEFAULTS: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         {"evaluation": {"input_size": 64}, "fit": {"epochs": 20, "batch_size": 8, "lr": 2e-3}}
     )
 
-    def __init__(self, settings: FDPSettings, classes: tuple[str, ...]) -> None:
-        super().__init__(settings, classes)
+    def __init__(self, settings: FDPSettings, classes: tuple[str, ...], inputs: tuple[InputUse, ...]) -> None:
+        super().__init__(settings, classes, inputs)
+        if [one.name for one in inputs] != ["frames"]:
+            raise ValueError(f"FDP ranks the frames of a clip, it cannot take in {', '.join(o.name for o in inputs)}")
         s, shape = settings, SHAPES[settings.size]
         width = shape.wide[-1]
         self.encoder = LocalGlobalEncoder(1, shape, s.blocks, normed=s.reference == "none")
@@ -122,6 +145,20 @@ class FDP(Model):
         self.dropout = nn.Dropout(s.dropout)
         self.classifier = nn.Linear(s.features, len(classes))
         self.decoder = Decoder(shape) if s.construction else None
+
+    @classmethod
+    def uses(cls, settings: FDPSettings) -> tuple[InputUse, ...]:
+        """T frames, from onset to offset."""
+        return (use("frames", count=settings.frames),)
+
+    @classmethod
+    def variants(cls, settings: FDPSettings, inputs: Sequence[InputUse]) -> Mapping[str, Mapping[str, Any]]:
+        """The network without each of its parts in turn."""
+        return VARIANTS
+
+    def examine(self, scaler: Scaler, train: ClipTensors, test: ClipTensors) -> Examination | None:
+        """The constructed images of the test clips beside their targets, and how near they come."""
+        return None if self.decoder is None else construct(self, scaler, train, test)
 
     def forward(self, batch: Batch) -> Output:
         """Logits (B, K); extras: ``pooling`` (B, T), ``score`` (B, T), ``constructed`` (B, 1, H, W)."""

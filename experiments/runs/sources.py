@@ -1,0 +1,72 @@
+"""Digest of the source code that a result depends on: some modules and what they import, as far as it is ours."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+
+OURS = ("preprocessing", "dynamic_images", "fusion_net", "experiments")
+
+
+def source_digest(modules: Iterable[str]) -> str:
+    """Hash of the source files of these modules and of all that they import, directly or not.
+
+    Followed are the toolkit's packages and the packages of the modules themselves; other libraries count by their
+    versions. The ``__init__`` of a package counts only if something is imported from it by name.
+    """
+    state = hashlib.blake2b(digest_size=12)
+    for name, path in sorted(source_files(modules).items()):
+        state.update(name.encode() + path.read_bytes())
+    return state.hexdigest()
+
+
+def source_files(modules: Iterable[str]) -> dict[str, Path]:
+    """Module → file of these modules and of what they import; a module without a file (a notebook) is left out."""
+    roots = list(modules)
+    packages = {*OURS, *(name.partition(".")[0] for name in roots)}
+    found: dict[str, Path] = {}
+    todo = roots
+    while todo:
+        name = todo.pop()
+        path = _file(name)
+        if name in found or path is None:
+            continue
+        found[name] = path
+        todo += [module for module in _imported(path, name) if module.partition(".")[0] in packages]
+    return found
+
+
+@cache
+def _file(module: str) -> Path | None:
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError):  # ValueError: __main__ of a notebook
+        return None
+    return Path(spec.origin) if spec is not None and spec.origin and spec.origin.endswith(".py") else None
+
+
+def _imported(path: Path, module: str) -> Iterator[str]:
+    """Every module that a file imports, also inside functions; ``from a.b import c`` is ``a.b.c`` if that is one."""
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package.rsplit(".", node.level - 1)[0] if node.level > 1 else package
+            base = ".".join(filter(None, [above if node.level else "", node.module or ""]))
+            parts = {alias.name: f"{base}.{alias.name}" for alias in node.names}
+            modules = {name: full for name, full in parts.items() if _is_module(base, name)}
+            yield from modules.values()
+            if len(modules) < len(parts):
+                yield base
+
+
+def _is_module(package: str, name: str) -> bool:
+    parent = _file(package)
+    if parent is None or parent.name != "__init__.py":
+        return False
+    return (parent.parent / f"{name}.py").is_file() or (parent.parent / name / "__init__.py").is_file()

@@ -1,0 +1,60 @@
+"""Every system by name: networks (`fusion_net.models.MODELS`), baselines, and estimators of installed packages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from dynamic_images.clip_input import InputUse
+from experiments.runs.classical import SVM, Chance, ClassicalSystem, Majority, Oracle
+from experiments.runs.systems import Network, System
+from fusion_net.fit import FitSettings
+from fusion_net.models import MODELS
+from fusion_net.models.contract import Model
+from preprocessing.errors import UsageError
+
+CLASSICAL: Mapping[str, type[ClassicalSystem]] = {"majority": Majority, "chance": Chance, "svm": SVM, "oracle": Oracle}
+BASELINES = ("majority", "chance", "svm", "oracle")
+"""Systems that every run shows beside its own, as far as the data set has their inputs."""
+
+SystemClass = type[Model] | type[ClassicalSystem]
+
+
+def system_names() -> Iterator[str]:
+    """Names that ``--model`` takes."""
+    yield from MODELS
+    yield from CLASSICAL
+
+
+def find_system(name: str) -> SystemClass:
+    """The class of a system.
+
+    Raises:
+        UsageError: there is none of that name, or a package offers something else under it.
+    """
+    if name in CLASSICAL:
+        return CLASSICAL[name]
+    if name not in MODELS:
+        raise UsageError(f"model {name!r} is unknown: choose one of {', '.join(system_names())}")
+    found: Any = MODELS[name]
+    if not isinstance(found, type) or not issubclass(found, (Model, ClassicalSystem)):
+        raise UsageError(f"model {name!r} is {found!r}, wanted a subclass of Model or of Estimator")
+    return found
+
+
+def make_system(
+    name: str, settings: Any, training: FitSettings | None = None, inputs: Sequence[InputUse] | None = None
+) -> System:
+    """The system of that name.
+
+    Args:
+        name: see `system_names`.
+        settings: of the system's own dataclass.
+        training: how a network is fitted; others do without.
+        inputs: what it takes in, if not what its settings name.
+    """
+    found = find_system(name)
+    uses = tuple(found.uses(settings) if inputs is None else inputs)
+    if issubclass(found, Model):
+        return Network(name, settings, uses, found, training or FitSettings())
+    return found(name, settings, uses)
