@@ -26,6 +26,7 @@ from preprocessing.datasets.labels import SCHEMES
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs" / "guide").glob("*.md"))]
+ALL_PAGES = [*PAGES, *sorted((REPOSITORY / "docs").glob("*.md")), REPOSITORY / "CONTRIBUTING.md"]
 OWN_DATASET = REPOSITORY / "docs" / "guide" / "own_dataset.md"
 """Has its own test, which goes on from there."""
 BLOCK = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```', re.MULTILINE | re.DOTALL)
@@ -116,27 +117,38 @@ def test_the_code_of_a_page_runs(page: Path, workplace: Path) -> None:
     assert sorted((workplace / "data").rglob("*")) == before
 
 
-@pytest.mark.parametrize("page", [*PAGES, REPOSITORY / "CONTRIBUTING.md"], ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", ALL_PAGES, ids=lambda page: page.stem)
 def test_the_commands_of_a_page_exist(page: Path) -> None:
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     lines = [line for _, text in blocks(page, "sh") for line in text.splitlines()]
     for line in lines:
-        words = line.split("#")[0].split()
-        if words[:1] != ["mer"]:
-            continue
-        assert words[1] in commands, line
-        known = {option for parameter in commands[words[1]].params for option in parameter.opts}
-        assert {word for word in words if word.startswith("--")} <= known, line
+        for words in map(str.split, line.split("#")[0].split("&&")):
+            if words[:1] != ["mer"]:
+                continue
+            assert words[1] in commands, line
+            known = {option for parameter in commands[words[1]].params for option in parameter.opts}
+            assert {word for word in words if word.startswith("--")} <= known, line
     targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text("utf-8"), re.MULTILINE))
     assert {line.split()[1] for line in lines if line.startswith("make ")} <= targets
 
 
+def anchors(page: Path) -> set[str]:
+    """What links to a heading of a page may name, by GitHub's rule: lower case, spaces to hyphens, no punctuation."""
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.M | re.S), re.M)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def test_links_lead_somewhere() -> None:
     broken = []
-    for page in [*PAGES, *sorted((REPOSITORY / "docs").glob("*.md")), REPOSITORY / "CONTRIBUTING.md"]:
-        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text("utf-8")):
-            if not target.startswith(("http:", "https:", "mailto:")) and not (page.parent / target).exists():
-                broken.append(f"{page.name}: {target}")
+    for page in ALL_PAGES:
+        for target, _, anchor in (
+            link.partition("#") for link in re.findall(r"\]\(([^)\s]+)[^)]*\)", page.read_text("utf-8"))
+        ):
+            if target.startswith(("http:", "https:", "mailto:")):
+                continue
+            file = page.parent / target if target else page
+            if not file.exists() or (anchor and anchor not in anchors(file)):
+                broken.append(f"{page.name}: {target}#{anchor}")
     assert broken == []
 
 

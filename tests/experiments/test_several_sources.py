@@ -184,7 +184,7 @@ def test_a_composite_follows_its_members_and_its_list(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("null", [False, True])
 def test_afn_learns_from_streams_what_is_there_and_nothing_from_permuted_labels(null: bool) -> None:
-    """The README's example in four folds of whole subjects: chance scores a UF1 of 0.33."""
+    """The example of docs/precomputed_images.md in four folds of whole subjects: chance scores a UF1 of 0.33."""
     mer("synth-streams", "example", *(["--null"] if null else []))
     options = ("--set", "streams.zero_b=black", "--set", "fit.epochs=12", "--seeds", "1", "--set", "fit.device=cpu")
     mer(
