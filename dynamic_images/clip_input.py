@@ -88,10 +88,16 @@ class ClipArtefacts:
         return FlowSettings(**self._entry("flow").settings)
 
     def _entry(self, stage: str) -> Entry:
-        entry = self.folder.entry(stage)
+        entry = finished(self.folder, stage)
         if entry is None:
-            raise ToolkitError(f"{self.folder.folder} has no stage {stage}: run `mer dataset` first")
+            raise ToolkitError(f"{self.folder.folder} has no finished stage {stage}: run `mer dataset` first")
         return entry
+
+
+def finished(folder: ClipFolder, stage: str) -> Entry | None:
+    """What a stage recorded; None if it was not done, or was interrupted and so has no key."""
+    entry = folder.entry(stage)
+    return entry if entry is not None and entry.key else None
 
 
 @dataclass(frozen=True)

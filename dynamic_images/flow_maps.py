@@ -36,8 +36,16 @@ def with_strain(flow: FloatArray, spacing: float = 2.0) -> NDArray[np.float32]:
 
 
 def grid_means(image: FloatArray, grid: int) -> NDArray[np.float32]:
-    """(h, w, C) to (C, grid, grid): the mean of each cell; cells differ by at most one px in size."""
+    """(h, w, C) to (C, grid, grid): the mean of each cell; cells differ by at most one px in size.
+
+    Raises:
+        ValueError: more cells per side than pixels, or none.
+    """
     image = np.asarray(image, np.float32)
+    if not 1 <= grid <= min(image.shape[:2]):
+        raise ValueError(
+            f"a grid of {grid} x {grid} cells over {image.shape[0]} x {image.shape[1]} px: wanted at most one per px"
+        )
     edges = [np.linspace(0, size, grid, endpoint=False).astype(int) for size in image.shape[:2]]
     sums = np.add.reduceat(np.add.reduceat(image, edges[0], axis=0), edges[1], axis=1)
     sizes = [np.diff(e, append=size) for e, size in zip(edges, image.shape[:2], strict=True)]

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import fields
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dynamic_images.clip_input import ClipArtefacts, InputUse
+from dynamic_images.clip_input import ClipArtefacts, ClipInput, InputUse, finished
 from dynamic_images.encoding import view_of
 from dynamic_images.inputs import INPUTS
 from preprocessing.artefacts.clip_folder import ClipFolder, Entry, clip_folder
 from preprocessing.artefacts.files import key_of, plain
-from preprocessing.errors import ToolkitError
+from preprocessing.errors import ToolkitError, UsageError
 from preprocessing.workers import unordered
 
 
@@ -33,7 +32,7 @@ def build_inputs(
         clip_ids: usable clips.
         uses: which inputs.
         jobs: processes; any number gives the same bytes.
-        on_clip: told each clip that had something to make.
+        on_clip: told the id of each clip that had something to make.
 
     Raises:
         ToolkitError: a clip lacks a stage that an input stands on, or whose work it is.
@@ -43,10 +42,46 @@ def build_inputs(
         folder = clip_folder(cache, clip_id)
         missing = tuple(one for one in uses if not _is_fresh(folder, clip_id, one))
         if missing:
-            todo.append((folder, missing))
-    for name in unordered(_make, todo, jobs):
+            todo.append((folder, clip_id, missing))
+    for clip_id in unordered(_make, todo, jobs):
         if on_clip:
-            on_clip(name)
+            on_clip(clip_id)
+
+
+def fitting_inputs(cache: Path, clip_id: str, uses: Sequence[InputUse]) -> tuple[InputUse, ...]:
+    """The inputs that clips of this data set have in the place of those that are wanted.
+
+    An input whose stages the clip has stays. Another one is replaced, in order, by what the clip's own stages give of
+    the same kind: a network of two dynamic images gets the two images of a data set of precomputed images.
+
+    Args:
+        cache: ``cache/<dataset>``.
+        clip_id: a usable clip.
+        uses: what is wanted.
+
+    Raises:
+        UsageError: the clip has nothing of that kind.
+    """
+    stages = set(clip_folder(cache, clip_id).record()["stages"])
+    if all(_needed(one.input) <= stages for one in uses):
+        return tuple(uses)
+    offered = [InputUse(i, i.settings()) for i in INPUTS.values() if _needed(i) <= stages]
+    found: list[InputUse] = []
+    for one in uses:
+        same = [o for o in offered if o.kind == one.kind and (o.input.make is None or o.kind == "features")]
+        left = [o for o in same if o.name not in {f.name for f in found}]
+        if _needed(one.input) <= stages:
+            found.append(one)
+        elif left:
+            found.append(left[0])
+        else:
+            has = ", ".join(o.input.title for o in offered) or "nothing"
+            raise UsageError(f"{one.input.title} cannot be had of {clip_id.split('/')[0]}: its clips offer {has}")
+    return tuple(found)
+
+
+def _needed(one: ClipInput) -> set[str]:
+    return {one.stage} if one.make is None else set(one.stands_on)
 
 
 def input_path(folder: ClipFolder, one: InputUse) -> Path:
@@ -56,21 +91,30 @@ def input_path(folder: ClipFolder, one: InputUse) -> Path:
 
 def made_inputs(folder: ClipFolder) -> list[InputUse]:
     """The inputs of a clip that have entries of their own and are fresh, in the order of the registry."""
-    found = []
-    for name in folder.record()["stages"]:
-        prefix, _, label = name.partition(" ")
-        known = INPUTS.get(label.partition("-")[0]) if prefix == "input" else None
-        entry = folder.entry(name)
-        if known is not None and entry is not None and set(entry.settings) == {f.name for f in fields(known.settings)}:
-            one = InputUse(known, known.settings(**entry.settings))
-            found += [one] if one.label == label and folder.fresh(name, _key(folder, one)) else []
+    recorded = (_recorded(folder, name) for name in folder.record()["stages"])
+    found = [one for one in recorded if one is not None and folder.fresh(_stage(one), _key(folder, one))]
     order = {name: i for i, name in enumerate(INPUTS)}
     return sorted(found, key=lambda one: (order[one.name], one.label))
 
 
+def _recorded(folder: ClipFolder, name: str) -> InputUse | None:
+    """The input under settings that an entry of the record is of; None if this version has no such input."""
+    prefix, _, label = name.partition(" ")
+    known = INPUTS.get(label.partition("-")[0]) if prefix == "input" else None
+    entry = finished(folder, name)
+    if known is None or entry is None or any(finished(folder, stage) is None for stage in known.stands_on):
+        return None
+    settings = {key: tuple(value) if isinstance(value, list) else value for key, value in entry.settings.items()}
+    try:
+        one = InputUse(known, known.settings(**settings))
+    except (TypeError, ValueError):
+        return None
+    return one if one.label == label else None
+
+
 def _is_fresh(folder: ClipFolder, clip_id: str, one: InputUse) -> bool:
     if one.input.make is None:
-        if folder.entry(one.input.stage) is None or not input_path(folder, one).is_file():
+        if finished(folder, one.input.stage) is None or not input_path(folder, one).is_file():
             raise ToolkitError(
                 f"{clip_id}: {one.label}.npy is missing in {folder.folder}: {one.input.title} is written by the stage "
                 f"{one.input.stage!r} alone; run `mer dataset` again, if this data set has that stage"
@@ -79,7 +123,7 @@ def _is_fresh(folder: ClipFolder, clip_id: str, one: InputUse) -> bool:
     return folder.fresh(_stage(one), _key(folder, one))
 
 
-def _make(folder: ClipFolder, uses: Sequence[InputUse]) -> str:
+def _make(folder: ClipFolder, clip_id: str, uses: Sequence[InputUse]) -> str:
     cv2.setNumThreads(1)  # parallelism is over clips
     artefacts = ClipArtefacts(folder)
     for one in uses:
@@ -90,13 +134,13 @@ def _make(folder: ClipFolder, uses: Sequence[InputUse]) -> str:
             array = one.input.make(artefacts, one.settings)
         except (OSError, ValueError, EOFError) as error:
             raise ToolkitError(
-                f"{folder.folder}: {one.input.title} cannot be made ({error}): build this clip again with `mer dataset`"
+                f"{clip_id}: {one.input.title} cannot be made ({error}): build this clip again with `mer dataset`"
             ) from error
         with folder.writing(_stage(one), entry) as scratch:
             np.save(scratch / f"{one.label}.npy", array)
             if one.input.view is not None:
                 _write_png(scratch / f"{one.label}.png", view_of(array, one.input.view))
-    return folder.folder.name
+    return clip_id
 
 
 def _write_png(path: Path, picture: NDArray[np.uint8]) -> None:
@@ -112,9 +156,12 @@ def _key(folder: ClipFolder, one: InputUse) -> str:
     """Version and settings of the input, and the keys of the stages that it stands on."""
     below = {}
     for stage in one.input.stands_on:
-        entry = folder.entry(stage)
+        entry = finished(folder, stage)
         if entry is None:
-            raise ToolkitError(f"{folder.folder}: {one.input.title} needs the stage {stage!r}, which this clip lacks")
+            raise ToolkitError(
+                f"{folder.folder}: {one.input.title} needs the stage {stage!r}, which this clip lacks: "
+                "run `mer dataset` again, if this data set has that stage"
+            )
         below[stage] = entry.key
     libraries = (np.__version__, cv2.__version__)
     return key_of("input", one.name, one.input.version, one.settings, below, libraries)

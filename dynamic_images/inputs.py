@@ -31,12 +31,20 @@ class SampledFrames:
 
     count: int = 8
 
+    def __post_init__(self) -> None:
+        if self.count < 2:
+            raise ValueError(f"count is {self.count}, wanted at least 2: one frame shows no motion")
+
 
 @dataclass(frozen=True)
 class GridSettings:
     """Cells per side of the grid over which values are averaged."""
 
     grid: int = 6
+
+    def __post_init__(self) -> None:
+        if self.grid < 1:
+            raise ValueError(f"grid is {self.grid}, wanted at least 1")
 
 
 @dataclass(frozen=True)
@@ -247,7 +255,7 @@ def use(name: str, **settings: Any) -> InputUse:
     """The input of that name under these settings.
 
     Raises:
-        UsageError: there is no such input, or it has no such setting.
+        UsageError: there is no such input, or it has no such setting or not with that value.
     """
     found = INPUTS.find(name)
     known = {f.name for f in dataclasses.fields(found.settings)}
@@ -255,4 +263,7 @@ def use(name: str, **settings: Any) -> InputUse:
         if key not in known:
             has = f"it has {', '.join(sorted(known))}" if known else "it has none"
             raise UsageError(f"input {name} has no setting {key!r}: {has}")
-    return InputUse(found, found.settings(**settings))
+    try:
+        return InputUse(found, found.settings(**settings))
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"input {name}: {error}") from error

@@ -1,4 +1,4 @@
-"""The offline chain against the synthetic truth: landmarks, stillness, head motion, flow, intensity, apex.
+"""Measure the offline chain against the synthetic truth: landmarks, stillness, head motion, flow, intensity, apex.
 
 Everything is measured on artefacts in the cache, the way a user's clips are processed. Errors are in crop px unless a
 row says otherwise; each row carries its number of clips and, where there is one, what the trivial answer scores.
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from dynamic_images.motion_intensity import apex_of
 from dynamic_images.pipeline import build_dataset
 from experiments.config import Config
+from experiments.runs.run import Run
 from preprocessing import optical_flow
 from preprocessing.artefacts.clip_folder import clip_folder
 from preprocessing.artefacts.files import key_of, write_text
@@ -34,7 +35,6 @@ from preprocessing.synthetic import action_units
 from preprocessing.synthetic.corpus import generate, settings_of
 from preprocessing.synthetic.truth import Truth, dense_motion, expression_motion, load_truth, peaks, unit_fields
 
-FILE = "truth.json"
 VERSION = 2
 FLOW_CLIPS = 24
 MOVING, STILL = 0.25, 0.02  # share of the clip's largest displacement; the still part is also under STILL px
@@ -59,9 +59,9 @@ class FlowCase:
     still: NDArray[np.bool_]
 
 
-def write(run: Path, root: Path, cache: Path, config: Config, step: Callable[[int, int, str], None]) -> Path:
+def write(run: Run, root: Path, cache: Path, config: Config, step: Callable[[int, int, str], None]) -> Path:
     """Measure everything and keep it as ``truth.json`` in the run folder; left alone where nothing has changed."""
-    path = run / FILE
+    path = run.accuracy_file
     key = key_of(VERSION, config.stages, settings_of(root), (cache / "manifest.csv").read_text("utf-8"))
     try:
         if json.loads(path.read_text("utf-8"))["key"] == key:
@@ -161,11 +161,11 @@ def head_motion_rows(root: Path, cache: Path, clips: Sequence[str]) -> list[dict
 
 def flow_rows(root: Path, cache: Path, clips: Sequence[str], settings: FlowSettings) -> list[dict[str, Any]]:
     """Endpoint error at the apex, where the skin moves and where it is still, for each method beside zero flow."""
-    chosen = spread(clips, FLOW_CLIPS)
+    chosen = evenly_spaced(clips, FLOW_CLIPS)
     cases = [flow_case(root, cache, clip_id) for clip_id in chosen]
     rows = []
     plain = {f"{method}, plain": FlowSettings(method=method, denoise=0.0, window=0.0) for method in METHODS[:-1]}
-    tries = {f"{settings.method}, in use": settings, **plain, "zero flow, the floor": FlowSettings(method="zero")}
+    tries = {f"{settings.method}, in use": settings, **plain, "zero flow, the baseline": FlowSettings(method="zero")}
     for name, tried in tries.items():
         moving, still = np.array([flow_error(case, tried) for case in cases]).T
         rows.append(_row(f"flow error where skin moves: {name}", moving, chosen, "px"))
@@ -228,7 +228,7 @@ def flow_error(case: FlowCase, settings: FlowSettings) -> tuple[float, float]:
     return float(error[case.moving].mean()), float(error[case.still].mean()) if case.still.any() else float("nan")
 
 
-def spread(items: Sequence[str], n: int) -> list[str]:
+def evenly_spaced(items: Sequence[str], n: int) -> list[str]:
     """At most ``n`` items, evenly over the sequence."""
     return [items[i] for i in np.unique(np.linspace(0, len(items) - 1, min(n, len(items))).round().astype(int))]
 

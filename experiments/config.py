@@ -14,14 +14,11 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import tomli_w
 
-from dynamic_images.build import ImageSettings
+from dynamic_images.kinds import SECTIONS, stage_settings
 from dynamic_images.pipeline import StageSettings
-from dynamic_images.precomputed import StreamSettings
 from preprocessing.artefacts.files import plain
 from preprocessing.datasets.settings import DataSettings
 from preprocessing.errors import UsageError
-from preprocessing.optical_flow import FlowSettings
-from preprocessing.pipeline import FaceSettings
 from preprocessing.synthetic.settings import CorpusSettings
 
 WORDS: dict[Any, str] = {
@@ -66,20 +63,26 @@ def offline_sections() -> dict[str, type[Any]]:
     return {
         "corpus": CorpusSettings,
         "data": DataSettings,
-        "faces": FaceSettings,
-        "flow": FlowSettings,
-        "images": ImageSettings,
-        "streams": StreamSettings,
+        **SECTIONS,
         "evaluation": EvaluationSettings,
     }
 
 
 def all_sections() -> dict[str, type[Any]]:
-    """Every section: the offline ones, the models, and training."""
-    from fusion_net.fit import FitSettings  # torch takes seconds to load, and the offline commands do without
-    from fusion_net.models import MODELS
+    """Every section: the offline ones, the systems, and training.
 
-    return {**offline_sections(), **{name: model.Settings for name, model in MODELS.items()}, "fit": FitSettings}
+    Raises:
+        UsageError: a system has the name of another section.
+    """
+    from experiments.runs.system_registry import find_system, system_names  # torch takes seconds to load
+    from fusion_net.fit import FitSettings
+
+    sections = {**offline_sections(), "fit": FitSettings}
+    for name in system_names():
+        if name in sections:
+            raise UsageError(f"model name {name!r} is taken: it is a section of the settings; choose another name")
+        sections[name] = find_system(name).Settings
+    return sections
 
 
 @dataclass(frozen=True)
@@ -93,28 +96,29 @@ class Config:
 
     @property
     def stages(self) -> StageSettings:
-        """Settings of the offline stages."""
-        return StageSettings(self["faces"], self["flow"], self["images"])
+        """Settings of the offline stages of clips with frames."""
+        return stage_settings(self.sections)
 
     def to_toml(self) -> str:
         """Every setting with its value, ready for ``--config``; settings that are None are left out."""
         return tomli_w.dumps({name: _without_none(plain(section)) for name, section in self.sections.items()})
 
 
-def for_streams(config: Config, side: int) -> Config:
-    """What a run on precomputed images resolves to, by rules that look at nothing but the size of the images.
+def fitted_to(config: Config, side: int | None, mirror: bool) -> Config:
+    """Settings that fit the images of a data set, by rules that look at nothing but their size and kind.
 
-    Images are not enlarged: the input is at most their largest ``side`` (and at least 16 px). The network has the
-    stages that this carries (`fusion_net.models.afn.AFNSettings.for_side`). Nothing is mirrored unless
-    ``streams.mirror`` says that it may be.
+    Images are not enlarged: the input is at most their ``side`` px wide (and at least 16 px), if they have a fixed one.
+    A network gets the stages that this carries, if its settings know how (``for_side``). Without ``mirror``, nothing is
+    mirrored in training or prediction.
     """
-    evaluation, fit = config["evaluation"], config["fit"]
-    size = max(16, min(evaluation.input_size, side))
-    changed = {
-        name: section.for_side(size) for name, section in config.sections.items() if hasattr(section, "for_side")
-    }
-    changed["evaluation"] = dataclasses.replace(evaluation, input_size=size)
-    if not config["streams"].mirror:
+    changed: dict[str, Any] = {}
+    if side is not None:
+        size = max(16, min(config["evaluation"].input_size, side))
+        named = {name: section for name, section in config.sections.items() if hasattr(section, "for_side")}
+        changed = {name: section.for_side(size) for name, section in named.items()}
+        changed["evaluation"] = dataclasses.replace(config["evaluation"], input_size=size)
+    if not mirror:
+        fit = config["fit"]
         changed["fit"] = dataclasses.replace(fit, augment=dataclasses.replace(fit.augment, mirror=0.0))
     return Config({**config.sections, **changed})
 

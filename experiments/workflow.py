@@ -1,278 +1,230 @@
-"""What the commands do, step by step, on folders that are named once: corpus → artefacts → run."""
+"""What the commands do with runs: train, explain, make the final model, ablate, compare."""
 
 from __future__ import annotations
 
 import dataclasses
-import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
-from dynamic_images.pipeline import build_dataset, recorded_stages
-from dynamic_images.precomputed import build_streams, is_streams
-from experiments.config import Config, for_streams
-from experiments.labelling import check_scheme, scheme_name, with_classes
+from dynamic_images.pipeline import recorded_stages
+from experiments.config import Config, all_sections, load_config
+from experiments.preparation import (
+    SYNTHETIC,
+    DatasetPaths,
+    Given,
+    bring_up_to_date,
+    data_summary,
+    dataset_paths,
+    fitted_uses,
+    label_rule,
+    labelled_tensors,
+    resolved,
+)
 from experiments.progress import Progress
 from experiments.runs import provenance
+from experiments.runs.run import Run
 from experiments.scoring.protocols import Protocol, find_protocol
 from preprocessing.artefacts.files import write_text
-from preprocessing.artefacts.manifest import MANIFEST, read_manifest
-from preprocessing.datasets import Dataset, DataSettings, find_dataset
-from preprocessing.datasets.composite_check import differences
-from preprocessing.datasets.composites import count, find_composite, join
-from preprocessing.datasets.streams import DATASET as STREAMS
+from preprocessing.artefacts.manifest import read_manifest
 from preprocessing.errors import UsageError
-from preprocessing.synthetic.corpus import generate
 
 if TYPE_CHECKING:
+    from experiments.runs.systems import System
     from fusion_net.inputs import ClipTensors
-
-SYNTHETIC = "synthetic"
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a data set lies and where its artefacts go.
+class Job:
+    """A system with the clips that it is to be judged on, everything resolved.
 
     Attributes:
-        dataset: what it is.
-        root: the files; None where the user gave none and the data set is not made here.
-        cache: ``cache/<dataset>``.
-        settings: how it is read.
-        ours: whether the files are made here. Those of a root that the user gave are only read.
+        paths: the data set.
+        config: settings as they are used with it.
+        system: what is judged.
+        data: labelled clips with the inputs of the system, and of the baselines if there are any.
+        protocol: who is held out.
+        baselines: judged beside the system.
     """
 
-    dataset: Dataset
-    root: Path | None
-    cache: Path
-    settings: DataSettings = field(default_factory=DataSettings)
-    ours: bool = False
+    paths: DatasetPaths
+    config: Config
+    system: System
+    data: ClipTensors
+    protocol: Protocol
+    baselines: tuple[System, ...] = ()
+
+    def jobs(self, wanted: int) -> int:
+        """Processes for folds: one if an accelerator trains, as many as asked for on the CPU."""
+        return wanted if self.system.device == "cpu" else 1
 
     @property
-    def name(self) -> str:
-        """Name of the cache folder, which also names runs."""
-        return self.cache.name
+    def seeds(self) -> range:
+        """Passes over the folds."""
+        return range(self.config["evaluation"].seeds)
 
 
-def place(dataset: str, config: Config, root: Path | None = None, cache: Path | None = None) -> Place:
-    """Resolve the folders of a data set; a corpus whose labels carry no information never shares a folder."""
-    settings: DataSettings = config["data"]
-    found = find_dataset(dataset, settings)
-    name = _corpus_name(config) if dataset == SYNTHETIC else dataset + settings.suffix
-    ours = dataset == SYNTHETIC and root is None
-    return Place(found, corpus_root(config) if ours else root, cache or Path("cache") / name, settings, ours)
+def prepare(
+    paths: DatasetPaths, config: Config, model: str, jobs: int, progress: Progress, baselines: bool = False
+) -> Job:
+    """Bring the data up to date, resolve the settings once, and read the clips.
 
-
-def _corpus_name(config: Config) -> str:
-    return f"{SYNTHETIC}-null" if config["corpus"].null else SYNTHETIC
-
-
-def corpus_root(config: Config) -> Path:
-    """Where the synthetic corpus goes unless said otherwise."""
-    return Path("data") / _corpus_name(config)
-
-
-def make_corpus(at: Path | None, config: Config, jobs: int, progress: Progress) -> Path:
-    """Generate the synthetic corpus, or what is missing of it; returns its root."""
-    with progress("drawing clips") as step:
-        return generate(at or corpus_root(config), config["corpus"], jobs, lambda done, total: step(done, total, ""))
-
-
-def make_dataset(where: Place, config: Config, jobs: int, progress: Progress) -> pd.DataFrame:
-    """All offline stages of a data set; returns its manifest.
-
-    Raises:
-        UsageError: no root was given.
-        DatasetError: the data set does not lie there, or a member of a composite is not built yet.
-    """
-    if where.dataset.members:
-        return _joined(where, config)
-    if where.root is None:
-        raise UsageError(f"the folder of {where.dataset.name} is not given: add --root /path (with make: ROOT=/path)")
-    if where.ours:
-        make_corpus(where.root, config, jobs, progress)
-    clips, survey = where.dataset.clips(where.root, where.settings)
-    streams = where.dataset.name == STREAMS
-    done = 0
-    with progress("images" if streams else "faces, flow, dynamic images") as step:
-
-        def on_clip(row: dict[str, Any]) -> None:
-            nonlocal done
-            done += 1
-            step(done, len(clips), row["clip_id"] + (f" rejected: {row['reason']}" if row["reason"] else ""))
-
-        if streams:
-            build_streams(clips, where.cache, config["streams"], jobs, on_clip)
-        else:
-            build_dataset(clips, where.cache, config.stages, jobs, on_clip)
-    provenance.describe(where.cache, clips, where.settings, survey)
-    return read_manifest(where.cache)
-
-
-def _joined(where: Place, config: Config) -> pd.DataFrame:
-    if where.root is not None:
-        where.dataset.load(where.root)
-    rule = find_composite(where.dataset.name, config["evaluation"].scheme)
-    return join(rule, where.cache, where.settings.suffix)
-
-
-def composite_lines(where: Place, config: Config, manifest: pd.DataFrame, listed: Path | None) -> list[str]:
-    """What a composite consists of, and how it differs from the organisers' list; nothing for other data sets."""
-    if not where.dataset.members:
-        return []
-    rule = find_composite(where.dataset.name, config["evaluation"].scheme)
-    lines = count(rule, manifest)
-    if listed is None:
-        return lines
-    found = differences(rule, manifest, listed)
-    verdict = f"{len(found)} differences to" if found else "the same clips and classes as"
-    return [*lines, *found, f"{verdict} {listed}"]
-
-
-def said_of_a_run(where: Place, config: Config) -> list[str]:
-    """What every run says of its data: which copy, and clips per class."""
-    members = [where.cache.parent / f"{member}{where.settings.suffix}" for member in where.dataset.members]
-    copies = [provenance.description(cache) for cache in members or [where.cache]]
-    scheme = config["evaluation"].scheme
-    return [*filter(None, copies), provenance.classes_in_use(where.dataset, scheme, read_manifest(where.cache))]
-
-
-def _brought_up_to_date(where: Place, config: Config, jobs: int, progress: Progress) -> None:
-    """Before training: labels are asked for before hours of work, then what is not there yet is made."""
-    check_scheme(where.dataset, config["evaluation"].scheme)
-    if where.root is None and not where.dataset.members:
-        provenance.check_settings(where.cache, where.settings)
-    if where.root is not None or where.dataset.members or not (where.cache / MANIFEST).is_file():
-        make_dataset(where, config, jobs, progress)
-
-
-def resolve(config: Config, manifest: pd.DataFrame) -> Config:
-    """Settings of a run as they are used: on precomputed images some follow from the images' size."""
-    sides = manifest["side"].dropna() if is_streams(manifest) and "side" in manifest else pd.Series(dtype=int)
-    return for_streams(config, int(sides.max())) if len(sides) else config
-
-
-def train(where: Place, config: Config, model: str, run: Path, jobs: int, progress: Progress) -> Path:
-    """Training under the protocol and everything that the report shows; returns the report's path.
-
-    The synthetic corpus and its artefacts are brought up to date first; so are those of other data sets where their
+    The synthetic corpus and its artefacts are always brought up to date; so are those of other data sets if their
     root is given. Otherwise what `mer dataset` left is used.
     """
-    from experiments.runs.folds import Recipe, evaluate  # torch takes seconds to load; offline commands do without
+    from experiments.runs.system_registry import BASELINES, find_system, make_system  # torch takes seconds to load
 
-    _brought_up_to_date(where, config, jobs, progress)
-    config = resolve(config, read_manifest(where.cache))
-    data = load_tensors(where, config, model)
-    protocol = protocol_of(config)
-    protocol(data.subjects)  # too few subjects: say so now
-    write_text(run / "config.toml", config.to_toml())
-    provenance.keep(run, where.dataset, said_of_a_run(where, config))
-    peaks = None
-    if where.dataset.name == SYNTHETIC and where.root is not None:
-        from experiments import chain_accuracy as truth
+    bring_up_to_date(paths, config, jobs, progress)
+    config = resolved(paths, config)
+    given = _given(paths)
+
+    def system(name: str, settings: Any) -> System:
+        wanted = find_system(name).uses(settings)
+        return make_system(name, settings, config["fit"], fitted_uses(paths, wanted, given))
+
+    own = system(model, config[model])
+    names = [name for name in BASELINES if name != model and (name != "oracle" or given)] if baselines else []
+    others = tuple(system(name, find_system(name).Settings()) for name in names)
+    uses = [use for one in (own, *others) for use in one.inputs]
+    data = labelled_tensors(paths, config, uses, jobs, given)
+    protocol = find_protocol(config["evaluation"].protocol, config["evaluation"].k)
+    protocol(data.subjects)  # too few subjects: tell it now
+    return Job(paths, config, own, data, protocol, others)
+
+
+def _given(paths: DatasetPaths) -> Given:
+    """Inputs that only the drawn corpus has: the truth about its action units."""
+    root = paths.root
+    if paths.dataset.name != SYNTHETIC or root is None:
+        return {}
+    from experiments import chain_accuracy
+    from experiments.runs.classical import TRUE_PEAKS
+
+    return {TRUE_PEAKS.name: lambda clip_ids: chain_accuracy.peak_table(root, clip_ids).to_numpy()}
+
+
+def train(paths: DatasetPaths, config: Config, model: str, run: Run, jobs: int, progress: Progress) -> Path:
+    """Judge a system under the protocol, with everything that the report shows; returns the report's path."""
+    from experiments.pages.report import write_report
+    from experiments.runs.folds import evaluate
+
+    job = prepare(paths, config, model, jobs, progress, baselines=True)
+    write_text(run.config_file, job.config.to_toml())
+    provenance.keep(run, paths.dataset, data_summary(paths, job.config))
+    if paths.dataset.name == SYNTHETIC and paths.root is not None:
+        from experiments import chain_accuracy
 
         with progress("comparing with the truth") as step:
-            truth.write(run, where.root, where.cache, config, step)
-        peaks = truth.peak_table(where.root, data.clip_ids)
+            chain_accuracy.write(run, paths.root, paths.cache, job.config, step)
     with progress("training folds") as step:
-        return evaluate(
-            data,
+        evaluate(
+            job.data,
             run,
-            where.cache,
-            Recipe(config[model], config["fit"]),
-            seeds=range(config["evaluation"].seeds),
-            jobs=training_jobs(config, jobs),
-            protocol=protocol,
-            peaks=peaks,
+            job.system,
+            job.baselines,
+            seeds=job.seeds,
+            jobs=job.jobs(jobs),
+            protocol=job.protocol,
+            cache=paths.cache,
             progress=step,
         )
+    return write_report(run, paths.cache)
 
 
-def explain(run: Path, cache: Path | None, jobs: int, progress: Progress) -> Path:
+def explain(run: Run, cache: Path | None, jobs: int, progress: Progress) -> Path:
     """Explain a finished run and write its report again, from the settings that lie in its folder."""
-    from experiments.config import all_sections, load_config
     from experiments.pages.report import write_report
+    from experiments.runs.explanations import check_explainable
     from experiments.runs.explanations import explain as explain_run
-    from experiments.runs.folds import Recipe
-    from experiments.runs.run import METRICS_FILE, PREDICTIONS, RUN, read_json, read_predictions
+    from experiments.runs.system_registry import find_system, make_system
 
-    model, name = read_json(run / RUN)["model"], read_json(run / METRICS_FILE).get("cache", "")
-    config = load_config(all_sections(), str(run / "config.toml"))
-    dataset = provenance.dataset_of(run) or read_predictions(run / PREDICTIONS)["clip_id"].iloc[0].split("/", 1)[0]
-    where = place(dataset, config, cache=cache or Path("cache", name or dataset))
-    if where.dataset.name == STREAMS:
-        raise UsageError(f"mer explain has no use on {STREAMS}: parts of a face are known only of clips with frames")
-    data = load_tensors(where, config, model)
+    about, dataset = run.about(), provenance.dataset_of(run)
+    model = about["model"]
+    config = load_config(all_sections(), str(run.config_file))
+    check_explainable(make_system(model, config[model], config["fit"]), about["classes"])
+    paths = dataset_paths(dataset, config, cache=cache or run.cache())
+    if not paths.dataset.has_frames:
+        raise UsageError(
+            f"mer explain needs facial landmarks, which clips of {dataset} do not have: its images were made elsewhere"
+        )
+    uses = fitted_uses(paths, find_system(model).uses(config[model]), {})
+    system = check_explainable(make_system(model, config[model], config["fit"], uses), about["classes"])
+    data = labelled_tensors(paths, config, uses, jobs)
     with progress("training again and explaining") as step:
         explain_run(
             data,
             run,
-            where.cache,
-            Recipe(config[model], config["fit"]),
-            jobs=training_jobs(config, jobs),
-            protocol=protocol_of(config),
+            paths.cache,
+            system,
+            jobs=jobs if system.device == "cpu" else 1,
+            protocol=find_protocol(config["evaluation"].protocol, config["evaluation"].k),
             progress=step,
         )
-    return write_report(run, where.cache)
+    return write_report(run, paths.cache)
 
 
 def final(
-    where: Place, config: Config, model: str, run: Path, out: Path, jobs: int, progress: Progress, judge: bool = True
+    paths: DatasetPaths,
+    config: Config,
+    model: str,
+    run: Run,
+    out: Path,
+    jobs: int,
+    progress: Progress,
+    judge: bool = True,
 ) -> Path:
     """A model folder trained on all subjects; with ``judge``, the leave-one-subject-out run is finished first."""
     from experiments.runs.final import judged, train_final
-    from experiments.runs.folds import Recipe
+    from experiments.runs.system_registry import find_system
+    from experiments.runs.systems import Network
+    from fusion_net.models.contract import Model
 
-    if where.dataset.name == STREAMS:
-        raise UsageError(f"--final has no use on {STREAMS}: a model of images that were made elsewhere fits no video")
+    if not issubclass(find_system(model), Model):
+        raise UsageError(f"--final has no effect on {model}: only networks are kept as models to use")
+    if not paths.dataset.has_frames:
+        raise UsageError(
+            f"--final has no use on {paths.dataset.name}: a model of images that were made elsewhere fits no video"
+        )
     if judge:
-        train(where, config, model, run, jobs, progress)
-    else:
-        _brought_up_to_date(where, config, jobs, progress)
-    data, manifest = load_tensors(where, config, model), read_manifest(where.cache)
+        train(paths, config, model, run, jobs, progress)
+    job = prepare(paths, config, model, jobs, progress)
+    manifest = read_manifest(paths.cache)
     usable = int((manifest["status"] == "ok").sum())
     facts = {
-        "dataset": where.name if where.ours else where.dataset.name,
-        "scheme": scheme_name(where.dataset, config["evaluation"].scheme),
+        "dataset": paths.name if paths.ours else paths.dataset.name,
+        "scheme": label_rule(paths, config).name,
         "rejected": len(manifest) - usable,
-        "left_out": usable - len(data),
+        "left_out": usable - len(job.data),
     }
-    recipe = Recipe(config[model], config["fit"])
+    if not isinstance(job.system, Network):
+        raise UsageError(f"--final has no effect on {model}: only networks are kept as models to use")
     with progress("training on all subjects") as step:
-        step(0, 1, f"{len(data)} clips, {recipe.fit.epochs} epochs")
-        stages = recorded_stages(
-            where.cache, data.clip_ids
-        )  # of the pictures themselves, whatever the settings say now
-        train_final(data, out, recipe, stages, facts, judged(run) if judge else None)
+        step(0, 1, f"{len(job.data)} clips, {job.system.training.epochs} epochs")
+        # of the pictures themselves, whatever the settings say now
+        stages = recorded_stages(paths.cache, job.data.clip_ids)
+        train_final(job.data, out, job.system, stages, facts, judged(run) if judge else None)
         step(1, 1, str(out))
     return out
 
 
-def ablation(where: Place, config: Config, model: str, folder: Path, jobs: int, progress: Progress) -> str:
-    """The variants of a model on the same folds and seeds; returns the table as Markdown."""
-    from experiments.runs.ablation import ablate, markdown, variants
-    from experiments.runs.folds import Recipe
+def ablation(paths: DatasetPaths, config: Config, model: str, folder: Path, jobs: int, progress: Progress) -> str:
+    """The variants of a system on the same folds and seeds; returns the table as Markdown."""
+    from experiments.runs.ablation import ablate, markdown
+    from experiments.runs.system_registry import find_system, make_system
 
-    _brought_up_to_date(where, config, jobs, progress)
-    manifest = read_manifest(where.cache)
-    config = resolve(config, manifest)
-    recipes = {
-        name: Recipe(dataclasses.replace(config[model], **change), config["fit"])
-        for name, change in variants(model, is_streams(manifest)).items()
-    }
-    data = load_tensors(where, config, model)
+    job = prepare(paths, config, model, jobs, progress)
+    config, given = job.config, _given(paths)
+    systems = {}
+    for name, change in find_system(model).variants(config[model], job.system.inputs).items():
+        settings = dataclasses.replace(config[model], **change)
+        uses = fitted_uses(paths, find_system(model).uses(settings), given)
+        systems[name] = make_system(model, settings, config["fit"], uses)
+    wanted = [use for system in systems.values() for use in system.inputs]
+    data = labelled_tensors(paths, config, wanted, jobs, given)
     write_text(folder / "config.toml", config.to_toml())
     with progress("training variants") as step:
         table = ablate(
-            data,
-            recipes,
-            folder,
-            seeds=range(config["evaluation"].seeds),
-            jobs=training_jobs(config, jobs),
-            protocol=protocol_of(config),
-            progress=step,
+            data, systems, folder, seeds=job.seeds, jobs=job.jobs(jobs), protocol=job.protocol, progress=step
         )
     return markdown(table)
 
@@ -291,37 +243,3 @@ def comparison(folders: list[Path], page: Path | None, cost: bool, progress: Pro
     names = "_".join(Path(run.name).name for run in runs)
     path = page or Path("runs") / "compare" / f"{names}.html"
     return path, write_comparison(runs, path)
-
-
-def load_tensors(where: Place, config: Config, model: str) -> ClipTensors:
-    """The labelled clips of a cache as a model eats them; clips that the label scheme leaves out are not among them."""
-    from fusion_net.inputs import load_clips
-    from fusion_net.models import MODELS
-
-    classes, manifest = with_classes(where.dataset, config["evaluation"].scheme, read_manifest(where.cache))
-    return load_clips(
-        manifest,
-        where.cache,
-        inputs=tuple(MODELS[model].INPUTS),
-        classes=classes,
-        labels=list(manifest["label"]),
-        size=config["evaluation"].input_size,
-        n_frames=getattr(config[model], "frames", None),
-    )
-
-
-def protocol_of(config: Config) -> Protocol:
-    """Who is held out, as ``evaluation.protocol`` says."""
-    return find_protocol(config["evaluation"].protocol, config["evaluation"].k)
-
-
-def training_jobs(config: Config, jobs: int) -> int:
-    """Processes for folds: one where an accelerator trains, as many as asked for on the CPU."""
-    from fusion_net.device import resolve_device
-
-    return jobs if resolve_device(config["fit"].device).type == "cpu" else 1
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -26,9 +26,9 @@ from fusion_net.device import resolve_device, resolve_precision
 from fusion_net.export import export_onnx
 from fusion_net.fit import FitSettings, fit
 from fusion_net.inference import predict
-from fusion_net.new_clips import predict_clips
 from fusion_net.inputs import ClipTensors, Scaler, load_clips, subset
 from fusion_net.models import AFN, FDP, MODELS, AFNSettings, FDPSettings, Model, Output, build_model, new_model
+from fusion_net.new_clips import predict_clips
 from fusion_net.seeds import fold_seed
 
 __all__ = [

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
-
 import pandas as pd
 import torch
 from torch import Tensor
 
 from dynamic_images.clip_input import Kind
-from dynamic_images.pipeline import build_dataset
 from fusion_net.augment import mirror
-from fusion_net.checkpoint import Checkpoint
 from fusion_net.fit import check_fits
-from fusion_net.inputs import ClipTensors, load_clips, motion_part
+from fusion_net.inputs import ClipTensors, motion_part
 from fusion_net.models.contract import Model
-from preprocessing.artefacts.manifest import read_manifest
-from preprocessing.clips import Clip
-from preprocessing.errors import ToolkitError
 
 
 @torch.no_grad()

@@ -21,6 +21,11 @@ T = TypeVar("T")
 LOOK_EVERY = 0.3  # seconds
 
 
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def unordered(function: Callable[..., T], tasks: Sequence[tuple[Any, ...]], jobs: int, **options: Any) -> Iterator[T]:
     """Yield ``function(*task)`` of every task as soon as it is done.
 

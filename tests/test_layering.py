@@ -59,6 +59,141 @@ def test_imports_point_to_earlier_layers_only() -> None:
     assert breaches(later) == []
 
 
+ROOMS = (
+    "preprocessing/errors",
+    "preprocessing/registry",
+    "preprocessing/artefacts",
+    "preprocessing/video",
+    "preprocessing/clips",
+    "preprocessing/faces",
+    "preprocessing/datasets",
+    "preprocessing/synthetic",
+    "preprocessing/pipeline",
+    "dynamic_images/rank_pooling",
+    "dynamic_images/motion_intensity",
+    "dynamic_images/representations",
+    "dynamic_images/build",
+    "dynamic_images/clip_input",
+    "dynamic_images/inputs",
+    "dynamic_images/input_cache",
+    "dynamic_images/pipeline",
+    "dynamic_images/kinds",
+    "dynamic_images/spotting",
+    "dynamic_images/inspection",
+    "fusion_net/blocks",
+    "fusion_net/inputs",
+    "fusion_net/models",
+    "fusion_net/fit",
+    "fusion_net/inference",
+    "fusion_net/checkpoint",
+    "fusion_net/new_clips",
+    "experiments/scoring",
+    "experiments/runs",
+    "experiments/pages",
+    "experiments/config",
+    "experiments/preparation",
+    "experiments/workflow",
+    "experiments/bench",
+    "experiments/options",
+    "experiments/cli",
+)
+"""Modules and folders from the lowest to the highest; each may import those before it. Others may stand anywhere."""
+
+
+def of_room(module: str) -> int | None:
+    """Place in `ROOMS` of a module like ``experiments.runs.folds``; None for one that is not listed."""
+    parts = module.split(".")
+    return next((i for i, name in enumerate(ROOMS) if parts[:2] == name.split("/")), None)
+
+
+def internal_imports() -> dict[str, set[str]]:
+    """Module → modules of the toolkit that it imports, also inside functions; not what only a type checker reads."""
+    names = {".".join(path.relative_to(REPOSITORY).with_suffix("").parts): path for path in SOURCES}
+    names = {name.removesuffix(".__init__"): path for name, path in names.items()}
+    found: dict[str, set[str]] = {}
+    for name, path in names.items():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        guarded = {
+            id(inner)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+            for inner in ast.walk(node)
+        }
+        wanted: set[str] = set()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module and id(node) not in guarded:
+                parts = {f"{node.module}.{alias.name}" for alias in node.names}
+                wanted |= (parts & set(names)) or {node.module}
+            elif isinstance(node, ast.Import) and id(node) not in guarded:
+                wanted |= {alias.name for alias in node.names}
+        found[name] = (wanted & set(names)) - {name}
+    return found
+
+
+def circles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """Modules that import each other: what is left when those whose imports are all settled are taken away."""
+    left = {name: set(imported) for name, imported in graph.items()}
+    while free := [name for name, imported in left.items() if not imported & set(left)]:
+        for name in free:
+            del left[name]
+    return [sorted(left)] if left else []
+
+
+def test_circles_are_found() -> None:
+    assert circles({"a": {"b"}, "b": {"c"}, "c": set()}) == []
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": set()}) == [["a", "b", "c"]]
+
+
+def test_no_modules_import_each_other() -> None:
+    assert circles(internal_imports()) == []
+
+
+def test_rooms_import_lower_rooms_only() -> None:
+    upward = [
+        f"{module} imports {imported}"
+        for module, wanted in internal_imports().items()
+        for imported in sorted(wanted)
+        if (own := of_room(module)) is not None and (other := of_room(imported)) is not None and other > own
+    ]
+    assert upward == []
+
+
+def test_every_listed_room_exists() -> None:
+    missing = [name for name in ROOMS if not (REPOSITORY / name).is_dir() and not (REPOSITORY / f"{name}.py").is_file()]
+    assert missing == []
+
+
+def test_generic_code_names_no_model_and_no_input() -> None:
+    """A model, an input or a kind of data set is asked, never compared by name; strings count, prose does not."""
+    homes = {
+        "fdp": ("fusion_net/models/", "experiments/pages/frame_ranking.py"),
+        "afn": ("fusion_net/models/", "experiments/cli.py", "experiments/bench/", "experiments/options.py"),
+        "frames": (
+            "dynamic_images/inputs.py",
+            "fusion_net/models/fdp/",
+            "preprocessing/synthetic/",
+            "experiments/bench/",
+        ),
+        "temporal_ranked": ("dynamic_images/", "fusion_net/models/afn.py"),
+        "motion_intensity": ("dynamic_images/", "fusion_net/models/afn.py"),
+        "streams": ("preprocessing/datasets/", "preprocessing/synthetic/", "dynamic_images/", "fusion_net/models/"),
+    }
+    found = []
+    for path in SOURCES:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Compare | ast.Subscript | ast.Call):
+                if "kind" in ast.unparse(node):  # there is also a kind of input that is called frames
+                    continue
+                inside = [n.value for n in ast.walk(node) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+                found += [
+                    f"{room(path)}:{node.lineno} {word}"
+                    for word, allowed in homes.items()
+                    if word in inside and not room(path).startswith(allowed)
+                ]
+    assert "\n".join(sorted(set(found))) == ""
+
+
 def test_no_package_imports_the_tests() -> None:
     assert breaches({path: {"tests", "conftest", "pytest", "hypothesis"} for path in SOURCES}) == []
 

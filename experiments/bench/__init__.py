@@ -9,37 +9,39 @@ from typing import Any
 
 import pandas as pd
 
-from experiments import chain_accuracy as truth
-from experiments import workflow
 from experiments.bench import offline, training
+from experiments.chain_accuracy import as_table, measure
 from experiments.config import Config
+from experiments.preparation import SYNTHETIC, dataset_paths, make_dataset
+from experiments.progress import Progress
 from preprocessing.artefacts.files import write_text
+from preprocessing.workers import cores
 
 
-def run(config: Config, out: Path, jobs: int, progress: workflow.Progress) -> Path:
+def run(config: Config, out: Path, jobs: int, progress: Progress) -> Path:
     """Measure everything on the synthetic corpus and write ``bench.md`` into ``out``.
 
     Args:
-        config: settings; the corpus is made where it is missing.
+        config: settings; the corpus is made if it is missing.
         out: folder of the tables.
         jobs: processes for making the corpus; the measurements choose their own.
         progress: display of long work.
     """
-    where = workflow.place(workflow.SYNTHETIC, config)
-    workflow.make_dataset(where, config, jobs, progress)
-    if where.root is None:
+    paths = dataset_paths(SYNTHETIC, config)
+    make_dataset(paths, config, jobs, progress)
+    if paths.root is None:
         raise ValueError("the synthetic corpus has a root")
-    root = where.root
+    root = paths.root
     parts: dict[str, Callable[[], pd.DataFrame]] = {
-        "Against the synthetic truth": lambda: truth.as_table(truth.measure(root, where.cache, config)),
-        "Flow: error and time": lambda: offline.flow_table(root, where.cache, config),
+        "Against the synthetic truth": lambda: as_table(measure(root, paths.cache, config)),
+        "Flow: error and time": lambda: offline.flow_table(root, paths.cache, config),
         "Crop size": lambda: offline.size_table(root, config),
-        "Offline chain against the reference": lambda: offline.chain_table(root, where.cache, config),
+        "Offline chain against the reference": lambda: offline.chain_table(root, paths.cache, config),
         "Time per stage": lambda: offline.stage_table(root, config),
         "Clips per second": lambda: offline.jobs_table(root, config),
         "Peak memory of a worker": lambda: offline.memory_table(root, config),
-        "Training": lambda: training.step_table(where, config),
-        "Folds in parallel": lambda: training.folds_table(where, config),
+        "Training": lambda: training.step_table(paths, config),
+        "Folds in parallel": lambda: training.folds_table(paths, config),
     }
     lines = ["# Bench", "", f"Machine: {machine()}. Command: `mer bench`.", ""]
     with progress("measuring") as step:
@@ -66,7 +68,7 @@ def machine() -> str:
         line = next((line for line in info.read_text().splitlines() if line.startswith(("flags", "Features"))), "")
         flags = set(line.split())
     sets = [name for name in ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "sve") if name in flags]
-    return f"{workflow.cores()} cores, {platform.machine()} {' '.join(sets)}, {platform.system()}".strip()
+    return f"{cores()} cores, {platform.machine()} {' '.join(sets)}, {platform.system()}".strip()
 
 
 def _cell(value: Any) -> str:

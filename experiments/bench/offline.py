@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from dynamic_images.build import build_images
 from dynamic_images.pipeline import StageSettings, build_clip, build_dataset
-from experiments import chain_accuracy as truth
+from experiments import chain_accuracy
 from experiments.config import Config
 from preprocessing import optical_flow
 from preprocessing.artefacts.clip_folder import ClipFolder, clip_folder
@@ -43,8 +43,8 @@ RAW = {"denoise": 0.0, "window": 0.0}
 def flow_table(root: Path, cache: Path, config: Config) -> pd.DataFrame:
     """Error at the apex against time for methods and settings: the Pareto table. One thread."""
     cv2.setNumThreads(1)
-    clips = truth.spread(truth.usable(cache), CLIPS)
-    cases = [truth.flow_case(root, cache, clip_id) for clip_id in clips]
+    clips = chain_accuracy.evenly_spaced(chain_accuracy.usable(cache), CLIPS)
+    cases = [chain_accuracy.flow_case(root, cache, clip_id) for clip_id in clips]
     tries = [FlowSettings(method="zero")]
     tries += [FlowSettings(method=name, **RAW) for name in ("farneback", "dis", "tvl1")]
     tries += [FlowSettings(method=name) for name in ("farneback", "tvl1")]
@@ -53,7 +53,7 @@ def flow_table(root: Path, cache: Path, config: Config) -> pd.DataFrame:
     tries = [config["flow"], *(settings for settings in tries if settings != config["flow"])]
     rows = []
     for settings in tries:
-        errors = np.array([truth.flow_error(case, settings) for case in cases])
+        errors = np.array([chain_accuracy.flow_error(case, settings) for case in cases])
         milliseconds = 1e3 * np.median(
             [_seconds(partial(optical_flow.flow, c.first, c.second, settings)) for c in cases[:4]]
         )
@@ -88,12 +88,11 @@ def size_table(root: Path, config: Config) -> pd.DataFrame:
             start = time.perf_counter()
             build_dataset(clips, folder, settings)
             seconds = (time.perf_counter() - start) / len(clips)
-            cases = [truth.flow_case(root, folder, clip_id) for clip_id in truth.usable(folder)]
+            cases = [chain_accuracy.flow_case(root, folder, clip_id) for clip_id in chain_accuracy.usable(folder)]
             window = config["flow"].window * size / config["faces"].size
             scaled = dataclasses.replace(config["flow"], window=window)
-            ours, zero = (
-                np.array([truth.flow_error(case, s) for case in cases]) for s in (scaled, FlowSettings(method="zero"))
-            )
+            tried = (scaled, FlowSettings(method="zero"))
+            ours, zero = (np.array([chain_accuracy.flow_error(case, s) for case in cases]) for s in tried)
         rows.append(
             {
                 "size px": size,
@@ -129,16 +128,16 @@ def chain_table(root: Path, cache: Path, config: Config) -> pd.DataFrame:
         optical_flow.flow(crops[0], crops[1], reference)
         # of the two crops and one flow, a frame in the middle of a clip needs one each
         seconds = (time.perf_counter() - start) - _seconds(partial(_reference_crop, pair[0], landmarker, size))
-        case, known = truth.flow_case(root, cache, clip.clip_id), load_truth(root, clip.clip_id)
+        case, known = chain_accuracy.flow_case(root, cache, clip.clip_id), load_truth(root, clip.clip_id)
         judged = dataclasses.replace(case, first=crops[0], second=crops[1], motion=_skin_motion(known, views[0], size))
-        plain.append((1e3 * seconds, *truth.flow_error(judged, reference)))
+        plain.append((1e3 * seconds, *chain_accuracy.flow_error(judged, reference)))
         with _scratch() as folder:
             start = time.perf_counter()
             build_clip(clip, folder, config.stages)
             per_frame = (time.perf_counter() - start) / (clip.n_frames or 1)
         view = clip_folder(cache, clip.clip_id).load("transforms.npy")[0]
         judged = dataclasses.replace(case, motion=_skin_motion(known, view, size))
-        ours.append((1e3 * per_frame, *truth.flow_error(judged, config["flow"])))
+        ours.append((1e3 * per_frame, *chain_accuracy.flow_error(judged, config["flow"])))
     rows = [
         {
             "chain": name,
@@ -255,7 +254,7 @@ def _skin_motion(known: Truth, view: Transform, size: int) -> NDArray[np.float64
     """
     at = np.stack(np.meshgrid(np.arange(size), np.arange(size)), axis=-1).astype(np.float64)
     source = alignment.apply(alignment.invert(view), at)
-    moved = source + truth.sample_at(dense_motion(known, known.apex), source)
+    moved = source + chain_accuracy.sample_at(dense_motion(known, known.apex), source)
     held = alignment.compose(known.rigid[known.onset], alignment.invert(known.rigid[known.apex]))
     return alignment.apply(view, alignment.apply(held, moved)) - at
 
@@ -276,7 +275,7 @@ def _copy(folder: ClipFolder, to: Path) -> None:
 
 def _clips(root: Path, n: int) -> list[Clip]:
     clips = {clip.clip_id: clip for clip in synthetic.load(root)}
-    return [clips[clip_id] for clip_id in truth.spread(list(clips), n)]
+    return [clips[clip_id] for clip_id in chain_accuracy.evenly_spaced(list(clips), n)]
 
 
 @contextmanager

@@ -11,9 +11,11 @@ import pandas as pd
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from experiments import workflow
 from experiments.config import Config
-from experiments.runs.folds import Recipe, run_folds
+from experiments.preparation import DatasetPaths, labelled_tensors
+from experiments.runs.folds import run_folds
+from experiments.runs.run import Run
+from experiments.runs.system_registry import find_system, make_system
 from experiments.scoring.protocols import leave_one_subject_out
 from fusion_net.fit import fit
 from fusion_net.inputs import subset
@@ -22,9 +24,9 @@ from fusion_net.models import build_model
 EPOCHS = 10  # enough that starting a fold hardly counts
 
 
-def step_table(where: workflow.Place, config: Config, model: str = "afn") -> pd.DataFrame:
+def step_table(paths: DatasetPaths, config: Config, model: str = "afn") -> pd.DataFrame:
     """Milliseconds per sample and step of training, and its share of the matrix rate measured in the same run."""
-    data = workflow.load_tensors(where, config, model)
+    data = labelled_tensors(paths, config, find_system(model).uses(config[model]))
     settings = dataclasses.replace(config["fit"], epochs=EPOCHS, device="cpu")
     rows = []
     before = torch.get_num_threads()
@@ -59,12 +61,12 @@ def step_table(where: workflow.Place, config: Config, model: str = "afn") -> pd.
     return table
 
 
-def folds_table(where: workflow.Place, config: Config, model: str = "afn") -> pd.DataFrame:
+def folds_table(paths: DatasetPaths, config: Config, model: str = "afn") -> pd.DataFrame:
     """The same folds as one process with two threads, and as two processes with one thread each."""
-    data = workflow.load_tensors(where, config, model)
+    data = labelled_tensors(paths, config, find_system(model).uses(config[model]))
     folds = leave_one_subject_out(data.subjects)
     settings = dataclasses.replace(config["fit"], epochs=EPOCHS, device="cpu")
-    recipe = Recipe(config[model], settings)
+    system = make_system(model, config[model], settings)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     start = time.perf_counter()
@@ -73,9 +75,9 @@ def folds_table(where: workflow.Place, config: Config, model: str = "afn") -> pd
     together = time.perf_counter() - start
     torch.set_num_threads(before)
     with tempfile.TemporaryDirectory(prefix="mer-bench-") as name:
-        run_folds(data, folds, Path(name) / "warm-up", recipe, jobs=2)  # starts the workers
+        run_folds(data, folds, Run(Path(name) / "warm-up"), system, jobs=2)  # starts the workers
         start = time.perf_counter()
-        run_folds(data, folds, Path(name) / "run", recipe, jobs=2)
+        run_folds(data, folds, Run(Path(name) / "run"), system, jobs=2)
         apart = time.perf_counter() - start
     table = pd.DataFrame(
         [

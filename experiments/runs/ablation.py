@@ -50,7 +50,7 @@ def ablate(
     folds = protocol(data.subjects)
     each = len(folds) * len(seeds)
     majority = make_system(BASELINE, NoSettings())
-    baseline = {majority.title: pooled_answers(data, folds, majority, (0,))}
+    baseline = {majority.title: pooled_answers(data, folds, majority, (0,))[0]}
     predictions: dict[str, pd.DataFrame] = {}
     parameters: dict[str, int | None] = {}
     for number, (name, system) in enumerate(variants.items()):

@@ -226,9 +226,9 @@ def feature_table(data: ClipTensors) -> Features:
     """
     parts = [tensor.flatten(1).double().numpy() for tensor in data.inputs.values()]
     x = np.concatenate(parts, axis=1) if parts else np.empty((len(data), 0))
-    bad = [clip for clip, fine in zip(data.clip_ids, np.isfinite(x).all(axis=1), strict=True) if not fine]
-    if bad:
-        raise ValueError(f"{len(bad)} clips have features that are not finite, for example {bad[0]}")
+    bad = np.flatnonzero(~np.isfinite(x).all(axis=1))
+    if len(bad):
+        raise ValueError(f"{len(bad)} clips have features that are not finite, for example {data.clip_ids[bad[0]]}")
     return x
 
 

@@ -15,11 +15,11 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from dynamic_images.inputs import use
 from experiments.config import section
+from experiments.runs.system_registry import find_system
 from fusion_net.fit import FitSettings, fit
 from fusion_net.inputs import ClipTensors
-from experiments.runs.system_registry import find_system
-from dynamic_images.inputs import use
 from fusion_net.models.contract import Model, new_model
 
 CLIPS = 32

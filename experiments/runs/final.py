@@ -12,8 +12,8 @@ import jinja2
 from dynamic_images.pipeline import StageSettings
 from experiments.runs.folds import data_digest, one_thread
 from experiments.runs.run import Run, library_versions
-from experiments.scoring.metrics import MEASURES
 from experiments.runs.systems import FittedNetwork, Network
+from experiments.scoring.metrics import MEASURES
 from fusion_net import checkpoint as checkpoints
 from fusion_net.checkpoint import Checkpoint
 from fusion_net.export import ONNX

@@ -32,7 +32,7 @@ from experiments.runs.run import (
 )
 from experiments.runs.systems import System
 from experiments.scoring.protocols import Fold, Protocol, check_folds, describe, leave_one_subject_out
-from experiments.scoring.summary import check_predictions, summarise
+from experiments.scoring.summary import COLUMNS, check_predictions, summarise
 from fusion_net.checkpoint import toolkit_version
 from fusion_net.inputs import UNLABELLED, ClipTensors, subset
 from preprocessing.artefacts.files import key_of, write_text
@@ -73,14 +73,14 @@ def evaluate(
     folds = protocol(data.subjects)
     predictions, warned = run_folds(data, folds, run, system, seeds, jobs, progress, describe(protocol), cache)
     tables: dict[str, pd.DataFrame] = {}
-    with recorded_warnings() as more:
-        for baseline in baselines:
-            table = pooled_answers(data, folds, baseline, range(baseline_seeds(baseline)))
-            tables[baseline.name] = check_predictions(table, data.classes)
-            write_text(run.baseline_file(baseline.name), to_csv(tables[baseline.name]))
+    for baseline in baselines:
+        table, more = pooled_answers(data, folds, baseline, range(baseline_seeds(baseline)))
+        tables[baseline.name] = check_predictions(table, data.classes)
+        warned += more
+        write_text(run.baseline_file(baseline.name), to_csv(tables[baseline.name]))
     titles = {one.name: one.title for one in (system, *baselines)}
     summary = summarise(predictions, tables, data.classes, system.name)
-    metrics = {**summary, "titles": titles, "warnings": [*warned, *more]}
+    metrics = {**summary, "titles": titles, "warnings": list(dict.fromkeys(warned))}
     write_json(run.metrics_file, metrics)
     return metrics
 
@@ -90,10 +90,13 @@ def baseline_seeds(system: System) -> int:
     return int(system.DEFAULTS.get("evaluation", {}).get("seeds", 1))
 
 
-def pooled_answers(data: ClipTensors, folds: Sequence[Fold], system: System, seeds: Sequence[int]) -> pd.DataFrame:
-    """Predictions of a quick system over all folds and seeds, computed here and kept nowhere."""
-    tables = [train_fold(data, fold, seed, system).predictions for seed in seeds for fold in folds]
-    return pd.concat(tables, ignore_index=True)[["clip_id", "subject", "fold", "seed", "y_true", "y_pred"]]
+def pooled_answers(
+    data: ClipTensors, folds: Sequence[Fold], system: System, seeds: Sequence[int]
+) -> tuple[pd.DataFrame, list[str]]:
+    """Predictions of a quick system over all folds and seeds, and what was warned of; nothing is kept on disk."""
+    results = [train_fold(data, fold, seed, system) for seed in seeds for fold in folds]
+    table = pd.concat([result.predictions for result in results], ignore_index=True)[list(COLUMNS)]
+    return table, _warnings(results)
 
 
 def run_folds(
@@ -220,7 +223,12 @@ def _pool(run: Run, keys: dict[tuple[int, Fold], str], classes: Sequence[str]) -
         results.append(result)
     pooled = check_predictions(pd.concat([r.predictions for r in results], ignore_index=True), classes)
     write_text(run.predictions_file, to_csv(pooled))
-    return pooled, list(dict.fromkeys(text for r in results for text in r.warnings))
+    return pooled, _warnings(results)
+
+
+def _warnings(results: Sequence[FoldResult]) -> list[str]:
+    """What was warned of in any fold, each text once."""
+    return list(dict.fromkeys(text for result in results for text in result.warnings))
 
 
 def _check(data: ClipTensors, folds: Sequence[Fold], seeds: Sequence[int], jobs: int, system: System) -> None:

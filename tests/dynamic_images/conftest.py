@@ -12,7 +12,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from preprocessing.artefacts.clip_folder import ClipFolder
+from dynamic_images.build import ImageSettings, build_images
+from preprocessing.artefacts.clip_folder import ClipFolder, Entry, clip_folder
+from preprocessing.artefacts.files import plain
+from preprocessing.optical_flow import FlowSettings
+from preprocessing.pipeline import FaceSettings
 
 SIZE = 64
 
@@ -73,13 +77,27 @@ def write_clip(folder: Path, clip: KnownClip) -> ClipFolder:
     return ClipFolder(folder)
 
 
+def finish_clip(
+    cache: Path, clip_id: str, clip: KnownClip, apex: int | None = 5, settings: ImageSettings | None = None
+) -> ClipFolder:
+    """A clip with arrays and records of all stages, as `mer dataset` leaves it."""
+    folder = clip_folder(cache, clip_id)
+    with folder.writing("faces", Entry("faces key", plain(FaceSettings(size=SIZE)))) as scratch:
+        np.save(scratch / "crops.npy", clip.crops)
+        np.save(scratch / "landmarks.npy", clip.landmarks)
+    with folder.writing("flow", Entry("flow key", plain(FlowSettings()))) as scratch:
+        np.save(scratch / "flow.npy", clip.flow)
+    build_images(folder, settings or ImageSettings(), "flow key", apex)
+    return folder
+
+
 @pytest.fixture
 def clip() -> KnownClip:
     return known_clip()
 
 
-@pytest.fixture
-def clip_folder(tmp_path: Path, clip: KnownClip) -> ClipFolder:
+@pytest.fixture(name="clip_folder")
+def stored_clip(tmp_path: Path, clip: KnownClip) -> ClipFolder:
     return write_clip(tmp_path / "cache" / "clips" / "sub01" / "a", clip)
 
 
@@ -91,6 +109,12 @@ def make_clip() -> Callable[..., KnownClip]:
 @pytest.fixture(scope="session")
 def store_clip() -> Callable[[Path, KnownClip], ClipFolder]:
     return write_clip
+
+
+@pytest.fixture(scope="session")
+def finished_clip() -> Callable[..., ClipFolder]:
+    """``finished_clip(cache, clip_id, clip, apex=5, settings=None)``: a clip with all stages and their records."""
+    return finish_clip
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ import pytest
 
 from dynamic_images import build
 from dynamic_images.build import CHOICES, ImageSettings, build_images, images_key
-from dynamic_images.encoding import from_view
+from dynamic_images.encoding import VIEW_RANGE
 from dynamic_images.rank_pooling import harmonic_weights, linear_weights, pool
 from preprocessing.artefacts.clip_folder import ClipFolder
 from preprocessing.errors import ToolkitError
@@ -60,7 +60,8 @@ def test_views_on_disk_are_rgb_at_the_fixed_scale(clip_folder: ClipFolder) -> No
     build_images(clip_folder, ImageSettings(), "upstream")
     view = cv2.imread(str(clip_folder / "motion_intensity.png"), cv2.IMREAD_COLOR_RGB)
     image = clip_folder.load("motion_intensity.npy")
-    assert np.abs(from_view(view) - image).max() < 0.1  # swapped channels differ by several grey levels
+    levels = (view.astype(float) - 128) * VIEW_RANGE / 127
+    assert np.abs(levels - image).max() < 0.1  # swapped channels differ by several grey levels
 
 
 def test_the_images_show_the_motion_where_it_is(clip_folder: ClipFolder, clip: Any) -> None:
@@ -84,8 +85,8 @@ def test_twice_the_same_bytes(
     clip_folder: ClipFolder, clip: Any, store_clip: Callable[..., ClipFolder], tmp_path: Path
 ) -> None:
     other = store_clip(tmp_path / "again", clip)
-    settings = ImageSettings(extra=("onset_to_apex", "apex_to_offset", "apex_centred"))
-    assert build_images(clip_folder, settings, "upstream") == build_images(other, settings, "upstream")
+    results = [build_images(folder, ImageSettings(), "upstream") for folder in (clip_folder, other)]
+    assert results[0] == results[1]
     assert contents(clip_folder) == contents(other)
 
 
@@ -98,7 +99,7 @@ def test_a_fresh_stage_is_left_alone(clip_folder: ClipFolder, monkeypatch: pytes
 @pytest.mark.parametrize(
     "change",
     [{name: c} for name, choices in CHOICES.items() for c in choices if c != getattr(ImageSettings(), name)]
-    + [{"extra": ("apex_centred",)}, {"apex_smoothing": 0.1}, {"steady_light": False}],
+    + [{"apex_smoothing": 0.1}, {"steady_light": False}],
 )
 def test_any_changed_setting_changes_the_key(change: dict[str, Any]) -> None:
     changed = dataclasses.replace(ImageSettings(), **change)
@@ -117,14 +118,6 @@ def test_flow_settings_count_only_where_flow_is_computed_here() -> None:
     onset, previous = ImageSettings(), ImageSettings(reference="previous")
     assert images_key(onset, "upstream", None, other) == images_key(onset, "upstream", None)
     assert images_key(previous, "upstream", None, other) != images_key(previous, "upstream", None)
-
-
-def test_dropped_extra_images_leave_no_files(clip_folder: ClipFolder) -> None:
-    build_images(clip_folder, ImageSettings(extra=("apex_centred",)), "upstream")
-    assert (clip_folder / "apex_centred.npy").is_file()
-    build_images(clip_folder, ImageSettings(), "upstream")
-    assert not (clip_folder / "apex_centred.npy").exists()
-    assert {"crops.npy", "flow.npy", "landmarks.npy"} <= set(contents(clip_folder))
 
 
 @pytest.mark.parametrize("when", [1, 2])
@@ -181,7 +174,6 @@ def test_span_to_the_apex_orders_only_its_frames(clip_folder: ClipFolder) -> Non
         ({"region": "mouth"}, "choose one of face, face_without_eyes"),
         ({"order": "up"}, "choose one of ascending, descending"),
         ({"span": "all"}, r"choose one of onset\.\.offset, onset\.\.apex"),
-        ({"extra": ("midi",)}, "'midi' is unknown: choose among onset_to_apex, apex_to_offset, apex_centred"),
         ({"apex_smoothing": -1.0}, "wanted a share of the clip"),
     ],
 )

@@ -3,11 +3,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dynamic_images.encoding import VIEW_RANGE, from_input, from_view, to_input, to_view
+from dynamic_images.encoding import VIEW_RANGE, to_view, view_of
 
 
 def signed(scale: float, seed: int = 0) -> np.ndarray:
     return (np.random.default_rng(seed).normal(0, scale, (16, 16, 3))).astype(np.float32)
+
+
+def levels(view: np.ndarray, end: float) -> np.ndarray:
+    """What an 8-bit view stands for."""
+    return (view.astype(float) - 128) * end / 127
 
 
 def test_views_have_one_printed_scale() -> None:
@@ -15,36 +20,36 @@ def test_views_have_one_printed_scale() -> None:
     np.testing.assert_array_equal(to_view(values), [[1, 1, 128, 255, 255]])
 
 
-def test_view_round_trip_within_half_a_step() -> None:
+def test_a_view_is_right_to_half_a_step() -> None:
     image = np.clip(signed(8), -VIEW_RANGE, VIEW_RANGE)
-    error = np.abs(from_view(to_view(image)) - image).max()
+    error = np.abs(levels(to_view(image), VIEW_RANGE) - image).max()
     assert error <= VIEW_RANGE / 254 + 1e-5  # truncating instead of rounding doubles it
 
 
-def test_fixed_inputs_keep_zero_sign_and_relative_strength() -> None:
-    weak, strong = signed(1), 5 * signed(1)
-    np.testing.assert_allclose(to_input(strong), 5 * to_input(weak), rtol=1e-6)
-    assert to_input(np.zeros((2, 2), np.float32)).any() == np.False_
-    np.testing.assert_allclose(from_input(to_input(weak, scale=3.0), scale=3.0), weak, rtol=1e-6)
+def test_a_still_clip_is_mid_grey() -> None:
+    """A view that is stretched to each image's own extremes shows the noise of a still clip at full range."""
+    assert np.abs(to_view(signed(0.05)).astype(int) - 128).max() <= 2
 
 
-def test_minmax_blows_the_noise_of_a_still_clip_up_to_full_range() -> None:
-    still, moving = signed(0.05), signed(6)
-    trapped = to_input(still, "minmax")
-    assert (trapped.min(), trapped.max()) == (0, 1)
-    # strength is gone: a hundredfold difference looks the same
-    assert trapped.std() == pytest.approx(to_input(moving, "minmax").std(), rel=0.2)
-    # where the fixed scale shows a still clip as nothing
-    assert np.abs(to_input(still)).max() < 0.05
-    assert np.abs(to_view(still).astype(int) - 128).max() <= 2
+class TestPicturesOfInputs:
+    def test_an_image_is_its_view(self) -> None:
+        image = signed(8)
+        np.testing.assert_array_equal(view_of(image, (VIEW_RANGE,) * 3), to_view(image))
 
+    def test_every_channel_has_a_scale(self) -> None:
+        """Strain is twenty times weaker than the displacement beside it and is as visible."""
+        pixel = np.array([[[2.0, -2.0, 0.1]]], np.float32)
+        assert view_of(pixel, (2.0, 2.0, 0.1)).tolist() == [[[255, 1, 255]]]
 
-def test_minmax_of_a_constant_is_zero_and_not_nan() -> None:
-    np.testing.assert_array_equal(to_input(np.full((3, 3), 7, np.float32), "minmax"), np.zeros((3, 3)))
+    def test_two_channels_leave_blue_in_the_middle_and_one_is_grey(self) -> None:
+        flow = np.array([[[1.0, 0.0]]], np.float32)
+        assert view_of(flow, (2.0, 2.0)).tolist() == [[[192, 128, 128]]]
+        assert view_of(flow[..., :1], (2.0,)).tolist() == [[[192, 192, 192]]]
 
-
-def test_unknown_encodings_and_impossible_scales_are_refused() -> None:
-    with pytest.raises(ValueError, match="'zscore' is unknown: choose one of fixed, minmax"):
-        to_input(signed(1), "zscore")
-    with pytest.raises(ValueError, match="must be positive"):
-        to_input(signed(1), scale=0.0)
+    @pytest.mark.parametrize("lead", [(2,), (3, 2)])
+    def test_planes_stand_side_by_side_in_their_order(self, lead: tuple[int, ...]) -> None:
+        count = int(np.prod(lead))
+        planes = np.broadcast_to(np.arange(count, dtype=np.float32)[:, None, None, None], (count, 4, 5, 2))
+        picture = view_of(planes.reshape(*lead, 4, 5, 2), (100.0, 100.0))
+        assert (picture.shape, picture.dtype) == ((4, count * 5, 3), np.uint8)
+        np.testing.assert_array_equal(picture[:, ::5, 0], np.tile(to_view(np.arange(count, dtype=float), 100.0), (4, 1)))

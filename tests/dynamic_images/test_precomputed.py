@@ -166,7 +166,7 @@ class TestBuild:
         assert list(rows["code"].dropna()) == ["broken_image", "not_finite"]
         assert rows.loc["one/s1/c1", "emotion"] == "none", "a class may be called so"
         folder = clip_folder(cache, "one/s1/c1")
-        a, b = folder.load("temporal_ranked.npy"), folder.load("motion_intensity.npy")
+        a, b = folder.load("stream_a.npy"), folder.load("stream_b.npy")
         rgb = cv2.cvtColor(cv2.imread(str(table.parent / "rgb.png")), cv2.COLOR_BGR2RGB).astype(np.float32) - 128
         np.testing.assert_array_equal(a, np.dstack([rgb[:, :, :2], np.zeros((28, 28))]))
         np.testing.assert_array_equal(b, np.dstack([rgb[:, :, 2]] * 3))
@@ -177,13 +177,13 @@ class TestBuild:
         build(table, tmp_path / "c")
         one, two = (clip_folder(tmp_path / "c", f"{name}/s1/c1") for name in ("one", "two"))
         assert one.folder != two.folder
-        assert not np.array_equal(one.load("motion_intensity.npy"), two.load("motion_intensity.npy"))
+        assert not np.array_equal(one.load("stream_b.npy"), two.load("stream_b.npy"))
 
     def test_one_data_set_lies_where_every_other_does(self, table: Path, tmp_path: Path) -> None:
         table.write_text("".join(table.read_text().splitlines(keepends=True)[:3]))
         build(table, tmp_path / "c")
         assert clip_folder(tmp_path / "c", "one/s1/c1").folder == tmp_path / "c" / "clips" / "s1" / "c1"
-        assert (tmp_path / "c" / "clips" / "s1" / "c1" / "temporal_ranked.npy").is_file()
+        assert (tmp_path / "c" / "clips" / "s1" / "c1" / "stream_a.npy").is_file()
 
     def test_pictures_show_the_file_and_floats_one_scale_for_all_clips(self, table: Path, tmp_path: Path) -> None:
         cache = tmp_path / "c"
@@ -230,7 +230,7 @@ class TestBuild:
     def test_the_zero_is_an_option_of_each_stream(self, table: Path, tmp_path: Path) -> None:
         build(table, tmp_path / "c", zero_b="black")
         folder = clip_folder(tmp_path / "c", "one/s1/c1")
-        assert folder.load("temporal_ranked.npy").min() < 0 <= folder.load("motion_intensity.npy").min()
+        assert folder.load("stream_a.npy").min() < 0 <= folder.load("stream_b.npy").min()
 
     def test_the_page_calls_them_streams(self, table: Path, tmp_path: Path) -> None:
         cache = tmp_path / "c"

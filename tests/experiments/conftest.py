@@ -10,9 +10,14 @@ import pandas as pd
 import pytest
 import torch
 
-from experiments.runs.folds import Recipe, clip_table, evaluate
-from fusion_net import AFNSettings, ClipTensors, FitSettings
-from fusion_net.models import FDPSettings
+from dynamic_images.clip_input import NoSettings
+from experiments.pages.report import write_report
+from experiments.runs.classical import SVMSettings
+from experiments.runs.folds import evaluate
+from experiments.runs.run import Run
+from experiments.runs.system_registry import BASELINES, make_system
+from experiments.runs.systems import Network, System, clip_table
+from fusion_net import AFN, FDP, AFNSettings, ClipTensors, FDPSettings, FitSettings
 from preprocessing.artefacts.clip_folder import clip_folder
 from preprocessing.artefacts.manifest import write_manifest
 
@@ -54,35 +59,49 @@ def guesses() -> Guesses:
 
 @pytest.fixture(scope="session")
 def toy_data() -> ClipTensors:
-    """24 clips of 4 subjects; the class brightens the image a little."""
+    """24 clips of 4 subjects: the class brightens both images and two of the features a little."""
     n = SUBJECTS * CLIPS_EACH
     labels = torch.arange(n) % len(CLASSES)
     noise = torch.randn(2, n, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     images = noise + labels[:, None, None, None]
     subjects = tuple(f"toy/s{i // CLIPS_EACH}" for i in range(n))
     ids = tuple(f"{subject}/c{i % CLIPS_EACH}" for i, subject in enumerate(subjects))
-    return ClipTensors(ids, subjects, labels, CLASSES, {"temporal_ranked": images[0], "motion_intensity": images[1]})
+    features = torch.randn(n, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    features[:, :2] += labels[:, None]
+    inputs = {
+        "temporal_ranked": images[0],
+        "motion_intensity": images[1],
+        "flow_grid": features,
+        "true_peaks": torch.eye(len(CLASSES), dtype=torch.float64)[labels],
+    }
+    kinds = {"flow_grid": "features", "true_peaks": "features"}
+    return ClipTensors(ids, subjects, labels, CLASSES, inputs, kinds)
 
 
 @pytest.fixture(scope="session")
-def tiny() -> Recipe:
+def tiny() -> Network:
     """An AFN of a few hundred parameters, trained for two epochs."""
-    return Recipe(AFNSettings(widths=(8,), grid=1, features=8, gate_hidden=4), FitSettings(epochs=2, device="cpu"))
+    settings = AFNSettings(widths=(8,), grid=1, features=8, gate_hidden=4)
+    return Network("afn", settings, AFN.uses(settings), AFN, FitSettings(epochs=2, device="cpu"))
+
+
+@pytest.fixture(scope="session")
+def baselines() -> tuple[System, ...]:
+    """What every run shows beside its own system."""
+    settings = {"svm": SVMSettings(costs=(0.01,))}
+    return tuple(make_system(name, settings.get(name, NoSettings())) for name in BASELINES)
 
 
 @pytest.fixture(scope="session")
 def toy_cache(tmp_path_factory: pytest.TempPathFactory, toy_data: ClipTensors) -> Path:
-    """Manifest, flow and pictures of the toy clips, and one rejected clip."""
+    """Manifest and pictures of the toy clips, and one rejected clip."""
     cache = tmp_path_factory.mktemp("cache") / "toy"
-    random = np.random.default_rng(0)
+    random, images = np.random.default_rng(0), ("temporal_ranked", "motion_intensity")
     rows = []
     for i, row in enumerate(clip_table(toy_data).itertuples()):
         folder = clip_folder(cache, str(row.clip_id))
         folder.folder.mkdir(parents=True)
-        flow = random.normal(0, 0.1, (5, 8, 8, 2))
-        flow[2:, :4, :4, 0] += int(toy_data.labels[i])
-        np.save(folder / "flow.npy", flow.astype(np.float16))
-        for name in toy_data.inputs:
+        for name in images:
             cv2.imwrite(str(folder / f"{name}.png"), random.integers(0, 255, (24, 24, 3), np.uint8))
         rows.append(
             {
@@ -98,6 +117,7 @@ def toy_cache(tmp_path_factory: pytest.TempPathFactory, toy_data: ClipTensors) -
                 "apex": 5 if i else None,
                 "offset": 7,
                 "apex_source": "annotated",
+                **{f"{name}_energy": 1.5 for name in images},
             }
         )
     lost = {"status": "rejected", "code": "no_face", "reason": "no face in <b>5</b> of 5 frames"}
@@ -106,17 +126,23 @@ def toy_cache(tmp_path_factory: pytest.TempPathFactory, toy_data: ClipTensors) -
 
 
 @pytest.fixture(scope="session")
-def _evaluated(tmp_path_factory: pytest.TempPathFactory, toy_data: ClipTensors, toy_cache: Path, tiny: Recipe) -> Path:
-    run = tmp_path_factory.mktemp("runs") / "demo"
-    peaks = pd.DataFrame(np.eye(len(CLASSES))[toy_data.labels], index=list(toy_data.clip_ids))
-    evaluate(toy_data, run, toy_cache, tiny, seeds=(0, 1), peaks=peaks)
-    return run
+def _evaluated(
+    tmp_path_factory: pytest.TempPathFactory,
+    toy_data: ClipTensors,
+    toy_cache: Path,
+    tiny: Network,
+    baselines: tuple[System, ...],
+) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "demo"
+    evaluate(toy_data, Run(folder), tiny, baselines, seeds=(0, 1), cache=toy_cache)
+    write_report(Run(folder), toy_cache)
+    return folder
 
 
 @pytest.fixture
-def finished(_evaluated: Path, tmp_path: Path) -> Path:
-    """A copy of a finished run over the toy clips, two seeds, with an oracle."""
-    return Path(shutil.copytree(_evaluated, tmp_path / "demo"))
+def finished(_evaluated: Path, tmp_path: Path) -> Run:
+    """A copy of a finished run over the toy clips, two seeds, with all baselines and its report."""
+    return Run(Path(shutil.copytree(_evaluated, tmp_path / "demo")))
 
 
 @pytest.fixture(scope="session")
@@ -127,25 +153,56 @@ def frame_data(toy_data: ClipTensors) -> ClipTensors:
     growth = torch.linspace(0, 1, 4).view(1, 4, 1, 1, 1) * (1 + labels.view(-1, 1, 1, 1, 1))
     corner = torch.zeros(16, 16)
     corner[:8, :8] = 1
-    return ClipTensors(toy_data.clip_ids, toy_data.subjects, labels, CLASSES, {"frames": face + growth * corner})
+    frames = {"frames": face + growth * corner}
+    return ClipTensors(toy_data.clip_ids, toy_data.subjects, labels, CLASSES, frames, {"frames": "frames"})
 
 
 @pytest.fixture(scope="session")
-def tiny_fdp() -> Recipe:
+def tiny_fdp() -> Network:
     """FDP on four frames, trained for two epochs."""
-    return Recipe(FDPSettings(frames=4, grid=1, features=8), FitSettings(epochs=2, device="cpu"))
+    settings = FDPSettings(frames=4, grid=1, features=8)
+    return Network("fdp", settings, FDP.uses(settings), FDP, FitSettings(epochs=2, device="cpu"))
 
 
 @pytest.fixture(scope="session")
 def _ranked(
-    tmp_path_factory: pytest.TempPathFactory, frame_data: ClipTensors, toy_cache: Path, tiny_fdp: Recipe
+    tmp_path_factory: pytest.TempPathFactory,
+    frame_data: ClipTensors,
+    toy_cache: Path,
+    tiny_fdp: Network,
+    baselines: tuple[System, ...],
 ) -> Path:
-    run = tmp_path_factory.mktemp("runs") / "ranked"
-    evaluate(frame_data, run, toy_cache, tiny_fdp, seeds=(0, 1))
-    return run
+    folder = tmp_path_factory.mktemp("runs") / "ranked"
+    evaluate(frame_data, Run(folder), tiny_fdp, baselines[:2], seeds=(0, 1), cache=toy_cache)
+    return folder
 
 
 @pytest.fixture
-def ranked(_ranked: Path, tmp_path: Path) -> Path:
+def ranked(_ranked: Path, tmp_path: Path) -> Run:
     """A copy of a finished run of FDP over the toy clips, two seeds."""
-    return Path(shutil.copytree(_ranked, tmp_path / "ranked"))
+    return Run(Path(shutil.copytree(_ranked, tmp_path / "ranked")))
+
+
+@pytest.fixture(scope="session")
+def svm() -> System:
+    """A linear support vector machine on the features of the toy clips."""
+    return make_system("svm", SVMSettings(costs=(0.01,)))
+
+
+@pytest.fixture(scope="session")
+def _separated(
+    tmp_path_factory: pytest.TempPathFactory,
+    toy_data: ClipTensors,
+    toy_cache: Path,
+    svm: System,
+    baselines: tuple[System, ...],
+) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "separated"
+    evaluate(toy_data, Run(folder), svm, baselines[:2], cache=toy_cache)
+    return folder
+
+
+@pytest.fixture
+def separated(_separated: Path, tmp_path: Path) -> Run:
+    """A copy of a finished run of a support vector machine over the toy clips, one seed."""
+    return Run(Path(shutil.copytree(_separated, tmp_path / "separated")))

@@ -32,8 +32,8 @@ def dataset(tmp_path: Path, clip: Any, store_clip: Callable[..., ClipFolder], ma
     for name in ("a", "EP 02#50%"):
         clip_id = f"known/sub01/{name}"
         folder = store_clip(clip_folder(root, clip_id).folder, clip)
-        build_images(folder, ImageSettings(), "upstream", apex=5)
-        rows.append(manifest_row | {"clip_id": clip_id})
+        images = build_images(folder, ImageSettings(), "upstream", apex=5)
+        rows.append(manifest_row | images | {"clip_id": clip_id})
     write_manifest(root, [*rows, REJECTED])
     return root
 

@@ -18,6 +18,7 @@ from preprocessing.artefacts.clip_folder import ClipFolder, clip_folder
 from preprocessing.artefacts.manifest import read_manifest, write_manifest
 
 Visit = Callable[..., Any]
+TITLES = {"temporal_ranked": "TRDI", "motion_intensity": "MIDI"}
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +34,9 @@ def gallery(tmp_path_factory: pytest.TempPathFactory, make_clip: Any, store_clip
     ):
         clip_id = f"known/{subject}/{name}"
         folder = store_clip(clip_folder(root, clip_id).folder, make_clip(n_frames=frames))
-        build_images(folder, ImageSettings(), "upstream", apex=5)
+        images = build_images(folder, ImageSettings(), "upstream", apex=5)
         facts = {"clip_id": clip_id, "subject": f"known/{subject}", "emotion": emotion, "n_frames": frames}
-        rows.append(manifest_row | facts | {"head_motion": head})
+        rows.append(manifest_row | images | facts | {"head_motion": head})
     lost = {"status": "rejected", "code": "no_face", "reason": "no face in <b>8</b> frames"}
     facts = {"clip_id": "known/sub03/z", "subject": "known/sub03", "emotion": "surprise"}
     write_manifest(root, [*rows, facts | lost])
@@ -190,8 +191,8 @@ def test_a_clip_without_frames_shows_its_images(gallery: Path, visit: Visit, tmp
     """As of images that came precomputed: a link, and no viewer."""
     root = Path(shutil.copytree(gallery.parent, tmp_path / "known"))
     (root / "clips/sub01/a/intensity.npy").unlink()
-    manifest = read_manifest(root).to_dict("records")
-    page = visit(write_page(root, [{str(k): v for k, v in row.items()} for row in manifest], root / PAGE))
+    rows = [{str(k): v for k, v in row.items()} for row in read_manifest(root).to_dict("records")]
+    page = visit(write_page(root, rows, root / PAGE, TITLES))
     link = page.locator(".clip .open").first
     assert link.get_attribute("href").endswith("clips/sub01/a/temporal_ranked.png")
     assert "frames" not in page.locator(".clip").first.inner_text()
@@ -213,14 +214,14 @@ def test_a_thousand_clips_open_and_filter_at_once(
         clip_id = f"many/s{number // 40:02d}/c{number % 40:02d}"
         folder = clip_folder(root, clip_id).folder
         folder.mkdir(parents=True, exist_ok=True)
-        for name in ("temporal_ranked", "motion_intensity"):
+        for name in TITLES:
             Image.fromarray(np.roll(noise, number, axis=0)).save(folder / f"{name}.png", compress_level=1)
         np.save(folder / "intensity.npy", np.sin(np.linspace(0, np.pi, 60), dtype=np.float32))
         (folder / "record.json").write_bytes((first / "record.json").read_bytes())
         numbers = {f"number_{k}": (number * (k + 7)) % 101 / 101 for k in range(15)}
         facts = {"clip_id": clip_id, "subject": f"many/s{number // 40:02d}", "emotion": f"e{number % 5}"}
         rows.append(manifest_row | facts | numbers)
-    page_file = write_page(root, rows, root / PAGE)
+    page_file = write_page(root, rows, root / PAGE, TITLES)
     data = page_file.with_suffix(".data.js").stat().st_size
     opened = []
     for _ in range(7):

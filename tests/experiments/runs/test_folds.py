@@ -10,23 +10,28 @@ import pandas as pd
 import pytest
 import torch
 
+from dynamic_images.clip_input import NoSettings
 from experiments.runs import folds as loso
-from experiments.runs.folds import Recipe, evaluate, run_folds, train_fold
-from experiments.runs.run import read_json, read_predictions
-from experiments.scoring.protocols import leave_one_subject_out, subject_k_fold
+from experiments.runs import systems
+from experiments.runs.classical import CHANCE_DRAWS, Majority
+from experiments.runs.folds import evaluate, run_folds, train_fold
+from experiments.runs.run import FoldResult, Run, read_predictions
+from experiments.runs.systems import Fitted, Network, System, clip_table
+from experiments.scoring.protocols import Fold, leave_one_subject_out, subject_k_fold
 from experiments.scoring.summary import check_predictions
-from fusion_net import AFNSettings, ClipTensors, FitSettings
+from fusion_net import AFN, AFNSettings, ClipTensors, FitSettings
 
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
-def run(data: ClipTensors, recipe: Recipe, folder: Path, **options: object) -> pd.DataFrame:
-    return run_folds(data, leave_one_subject_out(data.subjects), folder, recipe, **options)[0]  # type: ignore[arg-type]
+def run(data: ClipTensors, system: System, folder: Path, **options: object) -> pd.DataFrame:
+    folds = leave_one_subject_out(data.subjects)
+    return run_folds(data, folds, Run(folder), system, **options)[0]  # type: ignore[arg-type]
 
 
-def test_every_clip_is_predicted_once_per_seed(toy_data: ClipTensors, tiny: Recipe, tmp_path: Path) -> None:
+def test_every_clip_is_predicted_once_per_seed(toy_data: ClipTensors, tiny: Network, tmp_path: Path) -> None:
     told: list[tuple[int, int, str]] = []
     table = run(toy_data, tiny, tmp_path, seeds=(0, 5), progress=lambda *step: told.append(step))
     assert len(check_predictions(table, toy_data.classes)) == 2 * len(toy_data)
@@ -37,17 +42,17 @@ def test_every_clip_is_predicted_once_per_seed(toy_data: ClipTensors, tiny: Reci
     pd.testing.assert_frame_equal(table, read_predictions(tmp_path / "predictions.csv"))
 
 
-def test_a_fold_is_the_same_whatever_else_runs(toy_data: ClipTensors, tiny: Recipe, tmp_path: Path) -> None:
+def test_a_fold_is_the_same_whatever_else_runs(toy_data: ClipTensors, tiny: Network, tmp_path: Path) -> None:
     folds = leave_one_subject_out(toy_data.subjects)
     everything = run(toy_data, tiny, tmp_path / "all", seeds=(1, 0))
-    alone, _ = run_folds(toy_data, folds[2:3], tmp_path / "one", tiny, seeds=(1,))
+    alone, _ = run_folds(toy_data, folds[2:3], Run(tmp_path / "one"), tiny, seeds=(1,))
     same = everything[(everything["seed"] == 1) & (everything["fold"] == folds[2].name)].reset_index(drop=True)
     pd.testing.assert_frame_equal(alone, same)
 
 
 @pytest.mark.parametrize("loss", ["deleted", "damaged", "interrupted"])
 def test_a_run_resumes_to_the_same_bytes(
-    loss: str, toy_data: ClipTensors, tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    loss: str, toy_data: ClipTensors, tiny: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(toy_data, tiny, tmp_path / "whole")
     broken = tmp_path / "broken"
@@ -76,22 +81,22 @@ def test_a_run_resumes_to_the_same_bytes(
     assert len(calls) == {"deleted": 1, "damaged": 1, "interrupted": 3 + 2}[loss]
 
 
-def test_whatever_a_result_depends_on_makes_it_stale(toy_data: ClipTensors, tiny: Recipe, tmp_path: Path) -> None:
+def test_whatever_a_result_depends_on_makes_it_stale(toy_data: ClipTensors, tiny: Network, tmp_path: Path) -> None:
     run(toy_data, tiny, tmp_path)
     brighter = dataclasses.replace(toy_data, inputs={n: x + 0.01 for n, x in toy_data.inputs.items()})
     changed = [
-        (toy_data, dataclasses.replace(tiny, fit=dataclasses.replace(tiny.fit, epochs=1))),
+        (toy_data, dataclasses.replace(tiny, training=dataclasses.replace(tiny.training, epochs=1))),
         (toy_data, dataclasses.replace(tiny, settings=dataclasses.replace(tiny.settings, fusion="sum"))),
         (brighter, tiny),
         (dataclasses.replace(toy_data, labels=toy_data.labels.flip(0)), tiny),
     ]
-    for data, recipe in changed:
+    for data, system in changed:
         told: list[str] = []
-        run(data, recipe, tmp_path, progress=lambda done, total, text, told=told: told.append(text))
+        run(data, system, tmp_path, progress=lambda done, total, text, told=told: told.append(text))
         assert not any("reused" in text for text in told)
 
 
-def test_test_pixels_cannot_reach_training(toy_data: ClipTensors, tiny: Recipe) -> None:
+def test_test_pixels_cannot_reach_training(toy_data: ClipTensors, tiny: Network) -> None:
     """Absurd images of one test clip: the weights, the scale, and so its neighbours' probabilities are the same bits.
 
     With test statistics in the scaler, or batch statistics shared at prediction, they would move.
@@ -107,7 +112,7 @@ def test_test_pixels_cannot_reach_training(toy_data: ClipTensors, tiny: Recipe) 
     assert first.predictions["p_calm"][0] != second.predictions["p_calm"][0]
 
 
-def test_training_pixels_do_reach_training(toy_data: ClipTensors, tiny: Recipe) -> None:
+def test_training_pixels_do_reach_training(toy_data: ClipTensors, tiny: Network) -> None:
     """The counterpart: the test above would pass on a network that learns nothing."""
     fold = leave_one_subject_out(toy_data.subjects)[0]
     changed = {name: x.clone() for name, x in toy_data.inputs.items()}
@@ -120,12 +125,14 @@ def test_training_pixels_do_reach_training(toy_data: ClipTensors, tiny: Recipe) 
 @pytest.mark.slow
 def test_processes_change_nothing(toy_data: ClipTensors, tmp_path: Path) -> None:
     """Inputs large enough to be memory-mapped by the workers; other torch threads in the parent."""
-    large = {n: x.repeat(1, 1, 5, 5) for n, x in toy_data.inputs.items()}
-    data = dataclasses.replace(toy_data, inputs=large)
+    images = toy_data.only(one.name for one in AFN.uses(AFNSettings()))
+    large = {n: x.repeat(1, 1, 5, 5) for n, x in images.inputs.items()}
+    data = dataclasses.replace(images, inputs=large)
     assert data.inputs["temporal_ranked"].nbytes > 1 << 20
-    recipe = Recipe(AFNSettings(widths=(8, 8), grid=2, features=8), FitSettings(epochs=1, device="cpu"))
+    settings = AFNSettings(widths=(8, 8), grid=2, features=8)
+    system = Network("afn", settings, AFN.uses(settings), AFN, FitSettings(epochs=1, device="cpu"))
     for jobs in (1, 2):
-        run(data, recipe, tmp_path / str(jobs), jobs=jobs)
+        run(data, system, tmp_path / str(jobs), jobs=jobs)
     assert contents(tmp_path / "1") == contents(tmp_path / "2")
 
 
@@ -140,63 +147,105 @@ def test_torch_gets_its_threads_back() -> None:
         torch.set_num_threads(before)
 
 
-def test_other_protocols_fit(toy_data: ClipTensors, tiny: Recipe, tmp_path: Path) -> None:
-    table, _ = run_folds(toy_data, subject_k_fold(toy_data.subjects, 2), tmp_path, tiny)
+def test_other_protocols_fit(toy_data: ClipTensors, tiny: Network, tmp_path: Path) -> None:
+    table, _ = run_folds(toy_data, subject_k_fold(toy_data.subjects, 2), Run(tmp_path), tiny)
     assert sorted(set(table["fold"])) == ["01of02", "02of02"]
     assert len(table) == len(toy_data)
 
 
-def test_what_cannot_run_is_refused_before_training(toy_data: ClipTensors, tiny: Recipe, tmp_path: Path) -> None:
+def test_what_cannot_run_is_refused_before_training(toy_data: ClipTensors, tiny: Network, tmp_path: Path) -> None:
     folds = leave_one_subject_out(toy_data.subjects)
-    refuse = partial(run_folds, toy_data, folds, tmp_path, tiny)
+    refuse = partial(run_folds, toy_data, folds, Run(tmp_path), tiny)
     with pytest.raises(ValueError, match="wanted at least one and none twice"):
         refuse(seeds=(1, 1))
     with pytest.raises(ValueError, match="jobs is 0"):
         refuse(jobs=0)
     unlabelled = dataclasses.replace(toy_data, labels=torch.full_like(toy_data.labels, -1))
+    with pytest.raises(ValueError, match=r"input 'motion_intensity' is missing: the clips have temporal_ranked"):
+        run_folds(toy_data.only(["temporal_ranked"]), folds, Run(tmp_path), tiny)
     with pytest.raises(ValueError, match="24 clips have no label, for example toy/s0/c0"):
-        run_folds(unlabelled, folds, tmp_path, tiny)
+        run_folds(unlabelled, folds, Run(tmp_path), tiny)
     assert not list(tmp_path.iterdir())
 
 
 def test_warnings_are_kept_once_and_survive_a_resume(
-    toy_data: ClipTensors, tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    toy_data: ClipTensors, tiny: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fit = loso.fit
+    fit = systems.fit
 
     def warning_fit(*args: object, **options: object) -> object:
         warnings.warn("the loss rises", RuntimeWarning, stacklevel=1)
         return fit(*args, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(loso, "fit", warning_fit)
+    monkeypatch.setattr(systems, "fit", warning_fit)
     folds = leave_one_subject_out(toy_data.subjects)
     for _ in range(2):
-        assert run_folds(toy_data, folds, tmp_path, tiny)[1] == ["RuntimeWarning: the loss rises"]
+        assert run_folds(toy_data, folds, Run(tmp_path), tiny)[1] == ["RuntimeWarning: the loss rises"]
 
 
 def test_evaluate_leaves_a_whole_run_and_a_second_one_trains_nothing(
-    finished: Path, toy_data: ClipTensors, toy_cache: Path, tiny: Recipe, monkeypatch: pytest.MonkeyPatch
+    finished: Run,
+    toy_data: ClipTensors,
+    toy_cache: Path,
+    tiny: Network,
+    baselines: tuple[System, ...],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    before = contents(finished)
+    before = contents(finished.folder)
     assert {"run.json", "predictions.csv", "metrics.json", "report.html"} <= set(before)
-    baselines = {f"baselines/{name}.csv" for name in ("majority", "chance", "linear_svm", "oracle")}
-    assert baselines <= set(before)
-    about = read_json(finished / "run.json")
+    names = ("majority", "chance", "svm", "oracle")
+    assert {f"baselines/{name}.csv" for name in names} <= set(before)
+    about = finished.about()
     assert (about["model"], about["seeds"], about["folds"], about["clips"]) == ("afn", [0, 1], 4, 24)
-    monkeypatch.setattr(loso, "train_fold", None)
-    peaks = pd.DataFrame(torch.eye(3)[toy_data.labels].numpy(), index=list(toy_data.clip_ids))
-    evaluate(toy_data, finished, toy_cache, tiny, seeds=(0, 1), peaks=peaks)
-    assert contents(finished) == before
+    assert (about["title"], about["sections"]) == ("AFN", ["gate"])
+    assert [one["name"] for one in about["uses"]] == ["temporal_ranked", "motion_intensity"] == [*about["inputs"]]
+    assert about["protocol"] == "leave one subject out"
+    metrics = finished.metrics()
+    assert [row["system"] for row in metrics["rows"]] == ["afn", *names] == [*metrics["titles"]]
+
+    def train(data: ClipTensors, fold: Fold, seed: int, system: System) -> FoldResult:
+        assert system.name in names, "a fold of the system itself"
+        return train_fold(data, fold, seed, system)
+
+    monkeypatch.setattr(loso, "train_fold", train)
+    evaluate(toy_data, finished, tiny, baselines, seeds=(0, 1), cache=toy_cache)
+    assert contents(finished.folder) == before
+
+
+def test_baselines_are_judged_on_the_folds_of_the_system(finished: Run) -> None:
+    own = finished.predictions()
+    fold_of = dict(zip(own["clip_id"], own["fold"], strict=True))
+    for name, draws in (("majority", 1), ("chance", CHANCE_DRAWS), ("svm", 1), ("oracle", 1)):
+        table = read_predictions(finished.baseline_file(name))
+        assert len(table) == draws * 24 and set(table["seed"]) == set(range(draws))
+        assert all(fold_of[row.clip_id] == row.fold for row in table.itertuples())
+        assert not any(column.startswith("p_") for column in table)
+
+
+def test_no_baselines_and_no_cache_are_fine(toy_data: ClipTensors, tiny: Network, tmp_path: Path) -> None:
+    metrics = evaluate(toy_data, Run(tmp_path / "run"), tiny)
+    assert [row["system"] for row in metrics["rows"]] == ["afn"] and metrics["differences"] == []
+    assert "cache" not in Run(tmp_path / "run").about()
+
+
+def test_warnings_of_baselines_are_told_in_the_metrics(toy_data: ClipTensors, tiny: Network, tmp_path: Path) -> None:
+    class Careful(Majority):
+        def fit(self, train: ClipTensors, seed: int, held_out: str) -> Fitted:
+            warnings.warn("few clips", RuntimeWarning, stacklevel=1)
+            return super().fit(train, seed, held_out)
+
+    metrics = evaluate(toy_data, Run(tmp_path), tiny, (Careful("careful", NoSettings(), ()),))
+    assert metrics["warnings"] == ["RuntimeWarning: few clips"]
 
 
 def test_the_table_of_clips_follows_the_tensors(toy_data: ClipTensors) -> None:
-    clips = loso.clip_table(toy_data)
+    clips = clip_table(toy_data)
     assert clips["clip_id"].tolist() == list(toy_data.clip_ids)
     assert clips["y_true"].tolist() == [toy_data.classes[k] for k in toy_data.labels]
 
 
 def test_a_model_of_frames_leaves_the_same_bytes_and_its_images(
-    frame_data: ClipTensors, tiny_fdp: Recipe, tmp_path: Path
+    frame_data: ClipTensors, tiny_fdp: Network, tmp_path: Path
 ) -> None:
     """Twice from nothing, and once resumed after its images were damaged."""
     for name in ("one", "two", "damaged"):

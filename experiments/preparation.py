@@ -1,0 +1,189 @@
+"""Bring the artefacts of a data set up to date and read them: corpus → artefacts → labelled clips as tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from dynamic_images.clip_input import InputUse
+from dynamic_images.input_cache import fitting_inputs
+from dynamic_images.kinds import build_artefacts, may_mirror
+from experiments.config import Config, fitted_to
+from experiments.progress import Progress, Step
+from experiments.runs import provenance
+from preprocessing.artefacts.manifest import MANIFEST, read_manifest
+from preprocessing.datasets import DATASETS, Composite, Dataset, DataSettings, LabelRule, find_dataset, read_schemes
+from preprocessing.datasets.composite_check import differences
+from preprocessing.datasets.composites import CompositeRule, count, join
+from preprocessing.errors import UsageError
+from preprocessing.synthetic.corpus import generate
+
+if TYPE_CHECKING:
+    from fusion_net.inputs import ClipTensors
+
+SYNTHETIC = "synthetic"
+
+Given = Mapping[str, Callable[[Sequence[str]], Any]]
+"""Inputs that do not come from the cache: name → (clip ids → (N, C) array)."""
+
+
+@dataclass(frozen=True)
+class DatasetPaths:
+    """A data set, where it lies and where its artefacts go.
+
+    Attributes:
+        dataset: what it is.
+        root: the files; None if the user gave none and the data set is not made here.
+        cache: ``cache/<dataset>``.
+        settings: how it is read.
+        ours: whether the files are made here. Those of a root that the user gave are only read.
+    """
+
+    dataset: Dataset
+    root: Path | None
+    cache: Path
+    settings: DataSettings = field(default_factory=DataSettings)
+    ours: bool = False
+
+    @property
+    def name(self) -> str:
+        """Name of the cache folder, which also names runs."""
+        return self.cache.name
+
+
+def dataset_paths(dataset: str, config: Config, root: Path | None = None, cache: Path | None = None) -> DatasetPaths:
+    """Resolve the folders of a data set; a corpus whose labels carry no information never shares a folder."""
+    found = find_dataset(dataset)
+    settings = found.complete(config["data"])
+    name = _corpus_name(config) if dataset == SYNTHETIC else dataset + found.suffix(settings)
+    ours = dataset == SYNTHETIC and root is None
+    return DatasetPaths(found, corpus_root(config) if ours else root, cache or Path("cache") / name, settings, ours)
+
+
+def _corpus_name(config: Config) -> str:
+    return f"{SYNTHETIC}-null" if config["corpus"].null else SYNTHETIC
+
+
+def corpus_root(config: Config) -> Path:
+    """Where the synthetic corpus goes, if no folder is named."""
+    return Path("data") / _corpus_name(config)
+
+
+def make_corpus(at: Path | None, config: Config, jobs: int, progress: Progress) -> Path:
+    """Generate the synthetic corpus, or what is missing of it; returns its root."""
+    with progress("drawing clips") as step:
+        return generate(at or corpus_root(config), config["corpus"], jobs, lambda done, total: step(done, total, ""))
+
+
+def make_dataset(paths: DatasetPaths, config: Config, jobs: int, progress: Progress) -> pd.DataFrame:
+    """All offline stages of a data set; returns its manifest.
+
+    Raises:
+        UsageError: no root was given.
+        DatasetError: the data set does not lie there, or a member of a composite is not built yet.
+    """
+    if isinstance(paths.dataset, Composite):
+        paths.dataset.refuse_root(paths.root)
+        return join(_composite_rule(paths.dataset, config), paths.cache, paths.dataset.suffix(paths.settings))
+    if paths.root is None:
+        raise UsageError(f"the folder of {paths.dataset.name} is not given: add --root /path (with make: ROOT=/path)")
+    if paths.ours:
+        make_corpus(paths.root, config, jobs, progress)
+    clips, survey = paths.dataset.clips(paths.root, paths.settings)
+    with progress("faces, flow, dynamic images" if paths.dataset.has_frames else "images") as step:
+        build_artefacts(clips, paths.cache, config.sections, jobs, told_clip_by_clip(step, len(clips)))
+    provenance.describe(paths.cache, clips, paths.settings, survey)
+    return read_manifest(paths.cache)
+
+
+def told_clip_by_clip(step: Step, total: int) -> Callable[[dict[str, Any]], None]:
+    """A callback for manifest rows that counts them for a progress display."""
+    done = 0
+
+    def on_clip(row: dict[str, Any]) -> None:
+        nonlocal done
+        done += 1
+        step(done, total, row["clip_id"] + (f" rejected: {row['reason']}" if row["reason"] else ""))
+
+    return on_clip
+
+
+def label_rule(paths: DatasetPaths, config: Config) -> LabelRule:
+    """Which class each clip of a manifest belongs to, as ``evaluation.scheme`` and ``evaluation.schemes`` say."""
+    evaluation = config["evaluation"]
+    return paths.dataset.label_rule(evaluation.scheme, read_schemes(evaluation.schemes, DATASETS), paths.settings)
+
+
+def _composite_rule(dataset: Composite, config: Config) -> CompositeRule:
+    evaluation = config["evaluation"]
+    return dataset.rule(evaluation.scheme, read_schemes(evaluation.schemes, DATASETS))
+
+
+def composite_lines(paths: DatasetPaths, config: Config, manifest: pd.DataFrame, listed: Path | None) -> list[str]:
+    """What a composite consists of, and how it differs from the organisers' list; nothing for other data sets."""
+    if not isinstance(paths.dataset, Composite):
+        return []
+    rule = _composite_rule(paths.dataset, config)
+    lines = count(rule, manifest)
+    if listed is None:
+        return lines
+    found = differences(rule, manifest, listed)
+    verdict = f"{len(found)} differences to" if found else "the same clips and classes as"
+    return [*lines, *found, f"{verdict} {listed}"]
+
+
+def data_summary(paths: DatasetPaths, config: Config) -> list[str]:
+    """Lines on data source, label scheme and clips per class."""
+    suffix = paths.dataset.suffix(paths.settings)
+    members = [paths.cache.parent / f"{member}{suffix}" for member in paths.dataset.members]
+    copies = [provenance.description(cache) for cache in members or [paths.cache]]
+    in_use = provenance.classes_in_use(label_rule(paths, config), read_manifest(paths.cache))
+    return [*filter(None, copies), in_use]
+
+
+def bring_up_to_date(paths: DatasetPaths, config: Config, jobs: int, progress: Progress) -> None:
+    """Make what is not there yet; labels are asked for first, before hours of work."""
+    label_rule(paths, config)
+    if paths.root is None and not paths.dataset.members:
+        provenance.check_settings(paths.cache, paths.settings)
+    if paths.root is not None or paths.dataset.members or not (paths.cache / MANIFEST).is_file():
+        make_dataset(paths, config, jobs, progress)
+
+
+def resolved(paths: DatasetPaths, config: Config) -> Config:
+    """Settings as they are used with the clips of a data set, see `fitted_to`."""
+    manifest = read_manifest(paths.cache)
+    sides = manifest["side"].dropna() if "side" in manifest else pd.Series(dtype=int)
+    side = int(sides.max()) if len(sides) else None
+    return fitted_to(config, side, may_mirror(paths.dataset.has_frames, config.sections))
+
+
+def fitted_uses(paths: DatasetPaths, uses: Sequence[InputUse], given: Given) -> tuple[InputUse, ...]:
+    """The inputs that the clips of a data set have for those that a system wants, see `fitting_inputs`."""
+    manifest = read_manifest(paths.cache)
+    usable = manifest.loc[manifest["status"] == "ok", "clip_id"]
+    if not len(usable) or all(one.name in given for one in uses):
+        return tuple(uses)
+    return fitting_inputs(paths.cache, str(usable.iloc[0]), uses)
+
+
+def labelled_tensors(
+    paths: DatasetPaths, config: Config, uses: Sequence[InputUse], jobs: int = 1, given: Given | None = None
+) -> ClipTensors:
+    """The labelled clips of a cache with these inputs; clips that the label scheme leaves out are not among them."""
+    import torch  # takes seconds to load; offline commands do without
+
+    from fusion_net.inputs import load_clips
+
+    given = given or {}
+    classes, manifest = label_rule(paths, config).apply(read_manifest(paths.cache))
+    stored = [one for one in {one.label: one for one in uses}.values() if one.name not in given]
+    size = config["evaluation"].input_size
+    data = load_clips(manifest, paths.cache, stored, classes, list(manifest["label"]), size, jobs)
+    wanted = [one for one in uses if one.name in given]
+    further = {one.name: torch.from_numpy(given[one.name](data.clip_ids)) for one in wanted}
+    return replace(data, inputs={**data.inputs, **further}, kinds={**data.kinds, **{o.name: o.kind for o in wanted}})
