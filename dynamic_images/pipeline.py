@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import cv2
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from dynamic_images.build import ImageSettings, build_images
 from preprocessing.artefacts.clip_folder import clip_folder
 from preprocessing.artefacts.manifest import write_manifest
+from preprocessing.artefacts.plain import from_plain
 from preprocessing.clips import Clip
 from preprocessing.errors import ClipRejectedError, ToolkitError
 from preprocessing.faces.landmarks import DlibLandmarker, landmark_model
@@ -38,14 +39,8 @@ class StageSettings:
         Raises:
             ValueError: a setting that this version does not know, lacks, or does not take.
         """
-        return cls(**{f.name: _section(f.default_factory, given, f.name) for f in fields(cls)})
-
-
-def _section(kind: Any, given: Mapping[str, Mapping[str, Any]], name: str) -> Any:
-    known, found = {f.name for f in fields(kind)}, given.get(name, {})
-    if set(found) != known:
-        raise ValueError(f"{name} settings {', '.join(sorted(set(found) ^ known))} are not on both sides")
-    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in found.items()})
+        kinds = get_type_hints(cls)
+        return cls(**{name: from_plain(kind, given.get(name, {}), name, True) for name, kind in kinds.items()})
 
 
 def recorded_stages(root: Path, clip_ids: Sequence[str]) -> StageSettings:

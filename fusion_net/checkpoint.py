@@ -18,7 +18,8 @@ from dynamic_images.build import VERSION as IMAGES_VERSION
 from dynamic_images.pipeline import StageSettings
 from fusion_net.inputs import Scaler
 from fusion_net.models import MODELS, Model, build_model, name_of
-from preprocessing.artefacts.files import plain, write_text
+from preprocessing.artefacts.files import write_text
+from preprocessing.artefacts.plain import plain
 from preprocessing.errors import ToolkitError
 from preprocessing.pipeline import FACES_VERSION, FLOW_VERSION
 

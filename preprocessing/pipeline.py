@@ -14,8 +14,9 @@ import numpy as np
 
 from preprocessing import optical_flow
 from preprocessing.artefacts.clip_folder import ClipFolder, Entry
-from preprocessing.artefacts.files import key_of, plain
+from preprocessing.artefacts.files import key_of
 from preprocessing.artefacts.frame_stack import FrameReader, FrameWriter
+from preprocessing.artefacts.plain import plain
 from preprocessing.clips import MIN_FRAMES, Clip
 from preprocessing.errors import ClipRejectedError
 from preprocessing.faces import alignment

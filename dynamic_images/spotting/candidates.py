@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from dynamic_images.spotting.motion_curve import VERSION, Candidate, SpotSettings, find_candidates, motion_curve
 from preprocessing.artefacts.clip_folder import ClipFolder, Entry, clip_folder
-from preprocessing.artefacts.files import key_of, plain
+from preprocessing.artefacts.files import key_of
+from preprocessing.artefacts.plain import plain
 from preprocessing.clips import Clip
 from preprocessing.errors import ClipRejectedError
 from preprocessing.faces.landmarks import Landmarker, dlib_version

@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from experiments.config import section
 from fusion_net.fit import FitSettings, fit
 from fusion_net.inputs import ClipTensors
 from fusion_net.models import MODELS, Model, build_model
+from preprocessing.artefacts.plain import from_plain
 
 CLIPS = 32
 """Clips that are timed; an epoch is scaled up from them."""
@@ -51,8 +51,8 @@ def measure(about: Mapping[str, Any]) -> Cost:
     Raises:
         UsageError: settings that this version does not know.
     """
-    settings = section(MODELS[about["model"]].Settings, about["settings"], about["model"])
-    training: FitSettings = section(FitSettings, about["fit"], "fit")
+    settings = from_plain(MODELS[about["model"]].Settings, about["settings"], about["model"])
+    training: FitSettings = from_plain(FitSettings, about["fit"], "fit")
     model = build_model(settings, about["classes"], seed=0)
     generator = torch.Generator().manual_seed(0)
     inputs = {n: torch.randn(CLIPS, *shape, generator=generator) for n, shape in about["inputs"].items()}

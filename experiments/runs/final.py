@@ -21,7 +21,8 @@ from fusion_net.inference import strength
 from fusion_net.inputs import ClipTensors, Scaler
 from fusion_net.models import build_model
 from fusion_net.seeds import fold_seed
-from preprocessing.artefacts.files import key_of, plain, write_text
+from preprocessing.artefacts.files import key_of, write_text
+from preprocessing.artefacts.plain import plain
 from preprocessing.errors import ToolkitError, UsageError
 
 CARD = "model_card.md"

@@ -49,8 +49,9 @@ from fusion_net.inputs import UNLABELLED, ClipTensors, Scaler, subset
 from fusion_net.models import Model, build_model, name_of
 from fusion_net.models.fdp.construction import construct
 from fusion_net.seeds import fold_seed
-from preprocessing.artefacts.files import key_of, plain, write_text
+from preprocessing.artefacts.files import key_of, write_text
 from preprocessing.artefacts.manifest import read_manifest
+from preprocessing.artefacts.plain import plain
 from preprocessing.errors import ToolkitError
 from preprocessing.workers import unordered
 

@@ -12,7 +12,8 @@ import pandas as pd
 
 from experiments.labelling import scheme_name, with_classes
 from experiments.progress import Progress
-from preprocessing.artefacts.files import plain, write_text
+from preprocessing.artefacts.files import write_text
+from preprocessing.artefacts.plain import plain
 from preprocessing.datasets import Dataset, DataSettings, Survey, find_dataset, survey
 from preprocessing.datasets.reading import check as doctor
 from preprocessing.datasets.reading.copies import Finding
