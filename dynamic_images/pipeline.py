@@ -18,7 +18,7 @@ from preprocessing.artefacts.manifest import write_manifest
 from preprocessing.artefacts.plain import from_plain
 from preprocessing.clips import Clip
 from preprocessing.errors import ClipRejectedError, ToolkitError
-from preprocessing.faces.landmarks import DlibLandmarker, landmark_model
+from preprocessing.faces.landmarks import Landmarker
 from preprocessing.optical_flow import FlowSettings, check_optflow
 from preprocessing.pipeline import FaceSettings, describe, process_clip
 from preprocessing.workers import unordered
@@ -87,24 +87,23 @@ def build_dataset(
         Path of ``manifest.csv``, which is written when every clip has its row.
     """
     check_optflow()
-    model = None if settings.faces.landmark_model is None else Path(settings.faces.landmark_model)
-    landmark_model(model)  # missing: say so now, not once per clip
+    settings.faces.landmarker()  # what is not installed is told now, not once per clip
     rows: dict[str, dict[str, Any]] = {}
-    for row in unordered(build_clip, [(clip, root, settings, model) for clip in clips], jobs):
+    for row in unordered(build_clip, [(clip, root, settings) for clip in clips], jobs):
         rows[row["clip_id"]] = row
         if on_clip:
             on_clip(row)
     return write_manifest(root, [rows[clip.clip_id] for clip in clips])
 
 
-def build_clip(clip: Clip, root: Path, settings: StageSettings, landmark_file: Path | None = None) -> dict[str, Any]:
+def build_clip(clip: Clip, root: Path, settings: StageSettings) -> dict[str, Any]:
     """One clip through all stages; its manifest row, whatever became of it."""
     cv2.setNumThreads(1)  # parallelism is over clips
     folder = clip_folder(root, clip.clip_id)
     facts = describe(clip) | {"action_units": "+".join(clip.action_units)}
     row = {name: facts.pop(name) for name in ("clip_id", "subject", "emotion")}
     try:
-        key = process_clip(clip, folder, settings.faces, settings.flow, _landmarker(landmark_file))
+        key = process_clip(clip, folder, settings.faces, settings.flow, _landmarker(settings.faces))
     except ClipRejectedError as error:
         return row | {"status": "rejected", "code": error.code, "reason": error.reason} | facts
     apex = None if clip.apex is None else clip.apex - clip.onset
@@ -135,8 +134,7 @@ def clip_images(clip: Clip, cache: Path | str, settings: StageSettings | None = 
         ClipRejectedError: the clip cannot be used; the message says why.
     """
     settings = settings or StageSettings()
-    model = settings.faces.landmark_model
-    row = build_clip(clip, Path(cache), settings, None if model is None else Path(model))
+    row = build_clip(clip, Path(cache), settings)
     if row["status"] != "ok":
         raise ClipRejectedError(row["code"], f"{clip.clip_id}: {row['reason']}")
     folder = clip_folder(Path(cache), clip.clip_id)
@@ -144,6 +142,6 @@ def clip_images(clip: Clip, cache: Path | str, settings: StageSettings | None = 
 
 
 @cache
-def _landmarker(model: Path | None) -> DlibLandmarker:
-    """One per process: the models take half a second and 100 MB to load."""
-    return DlibLandmarker(model)
+def _landmarker(faces: FaceSettings) -> Landmarker:
+    """One per process and settings."""
+    return faces.landmarker()
