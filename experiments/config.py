@@ -31,6 +31,7 @@ class EvaluationSettings:
         seeds: number of seeds (0, 1, …); each is one full pass over the folds.
         input_size: side of the network's input in px; the dynamic images are averaged down to it.
         scheme: label scheme of the data set; None takes its default.
+        schemes: a TOML file of label schemes of your own, see `preprocessing.datasets.user_schemes`.
         protocol: who is held out: ``loso`` each subject, ``k_fold`` groups of whole subjects (shuffled once, the same
             for every run), ``leave_one_dataset_out`` each data set of several.
         k: number of folds of ``k_fold``; None takes ten. It has no effect on the others and is refused there.
@@ -39,6 +40,7 @@ class EvaluationSettings:
     seeds: int = 3
     input_size: int = 96
     scheme: str | None = None
+    schemes: str | None = None
     protocol: Literal["loso", "k_fold", "leave_one_dataset_out"] = "loso"
     k: int | None = None
 
@@ -114,6 +116,7 @@ def load_config(
     source: str | None = None,
     changes: Sequence[str] = (),
     defaults: Mapping[str, Mapping[str, Any]] | None = None,
+    given: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Config:
     """Read settings.
 
@@ -123,6 +126,7 @@ def load_config(
         changes: ``section.key=value`` each, value as TOML would have it (plain words need no quotes).
         defaults: values that stand in for those of the dataclasses, section → key → value: a model's own
             (``Model.DEFAULTS``). The file and ``changes`` win over them.
+        given: values that win over everything else, section → key → value: those of a command's own options.
 
     Raises:
         UsageError: an unknown section or key (naming near ones), a value of the wrong type or out of range.
@@ -130,6 +134,7 @@ def load_config(
     tree = _merged(defaults or {}, _read(source) if source else {})
     for change in changes:
         _set(tree, change)
+    tree = _merged(tree, given or {})
     known = all_sections() if set(tree) - set(sections) else sections
     for name in tree:
         if name not in known:

@@ -13,16 +13,16 @@ import pandas as pd
 from dynamic_images.pipeline import build_dataset, recorded_stages
 from dynamic_images.precomputed import build_streams, is_streams
 from experiments.config import Config, for_streams
-from experiments.labelling import check_scheme, scheme_name, with_classes
 from experiments.progress import Progress
 from experiments.runs import provenance
 from experiments.scoring.protocols import Protocol, find_protocol
 from preprocessing.artefacts.files import write_text
 from preprocessing.artefacts.manifest import MANIFEST, read_manifest
-from preprocessing.datasets import Dataset, DataSettings, find_dataset
+from preprocessing.clips import Clip
+from preprocessing.datasets import DATASETS, Composite, Dataset, DataSettings, LabelRule, find_dataset, read_schemes
 from preprocessing.datasets.composite_check import differences
-from preprocessing.datasets.composites import count, find_composite, join
-from preprocessing.datasets.streams import DATASET as STREAMS
+from preprocessing.datasets.composites import CompositeRule, count, join
+from preprocessing.datasets.streams import StreamClip
 from preprocessing.errors import UsageError
 from preprocessing.synthetic.corpus import generate
 
@@ -58,9 +58,9 @@ class Place:
 
 def place(dataset: str, config: Config, root: Path | None = None, cache: Path | None = None) -> Place:
     """Resolve the folders of a data set; a corpus whose labels carry no information never shares a folder."""
-    settings: DataSettings = config["data"]
-    found = find_dataset(dataset, settings)
-    name = _corpus_name(config) if dataset == SYNTHETIC else dataset + settings.suffix
+    found = find_dataset(dataset)
+    settings = found.complete(config["data"])
+    name = _corpus_name(config) if dataset == SYNTHETIC else dataset + found.suffix(settings)
     ours = dataset == SYNTHETIC and root is None
     return Place(found, corpus_root(config) if ours else root, cache or Path("cache") / name, settings, ours)
 
@@ -87,42 +87,49 @@ def make_dataset(where: Place, config: Config, jobs: int, progress: Progress) ->
         UsageError: no root was given.
         DatasetError: the data set does not lie there, or a member of a composite is not built yet.
     """
-    if where.dataset.members:
-        return _joined(where, config)
+    if isinstance(where.dataset, Composite):
+        where.dataset.refuse_root(where.root)
+        return join(_composite_rule(where.dataset, config), where.cache, where.dataset.suffix(where.settings))
     if where.root is None:
         raise UsageError(f"the folder of {where.dataset.name} is not given: add --root /path (with make: ROOT=/path)")
     if where.ours:
         make_corpus(where.root, config, jobs, progress)
     clips, survey = where.dataset.clips(where.root, where.settings)
-    streams = where.dataset.name == STREAMS
+    images = [clip for clip in clips if isinstance(clip, StreamClip)]
     done = 0
-    with progress("images" if streams else "faces, flow, dynamic images") as step:
+    with progress("images" if images else "faces, flow, dynamic images") as step:
 
         def on_clip(row: dict[str, Any]) -> None:
             nonlocal done
             done += 1
             step(done, len(clips), row["clip_id"] + (f" rejected: {row['reason']}" if row["reason"] else ""))
 
-        if streams:
-            build_streams(clips, where.cache, config["streams"], jobs, on_clip)
+        if images:
+            build_streams(images, where.cache, config["streams"], jobs, on_clip)
         else:
-            build_dataset(clips, where.cache, config.stages, jobs, on_clip)
+            framed = [clip for clip in clips if isinstance(clip, Clip)]
+            build_dataset(framed, where.cache, config.stages, jobs, on_clip)
     provenance.describe(where.cache, clips, where.settings, survey)
     return read_manifest(where.cache)
 
 
-def _joined(where: Place, config: Config) -> pd.DataFrame:
-    if where.root is not None:
-        where.dataset.load(where.root)
-    rule = find_composite(where.dataset.name, config["evaluation"].scheme)
-    return join(rule, where.cache, where.settings.suffix)
+def label_rule(where: Place, config: Config) -> LabelRule:
+    """Which class each clip of a manifest belongs to, as ``evaluation.scheme`` and ``evaluation.schemes`` say."""
+    evaluation = config["evaluation"]
+    schemes = read_schemes(evaluation.schemes, DATASETS)
+    return where.dataset.label_rule(evaluation.scheme, schemes, where.settings)
+
+
+def _composite_rule(dataset: Composite, config: Config) -> CompositeRule:
+    evaluation = config["evaluation"]
+    return dataset.rule(evaluation.scheme, read_schemes(evaluation.schemes, DATASETS))
 
 
 def composite_lines(where: Place, config: Config, manifest: pd.DataFrame, listed: Path | None) -> list[str]:
     """What a composite consists of, and how it differs from the organisers' list; nothing for other data sets."""
-    if not where.dataset.members:
+    if not isinstance(where.dataset, Composite):
         return []
-    rule = find_composite(where.dataset.name, config["evaluation"].scheme)
+    rule = _composite_rule(where.dataset, config)
     lines = count(rule, manifest)
     if listed is None:
         return lines
@@ -133,15 +140,17 @@ def composite_lines(where: Place, config: Config, manifest: pd.DataFrame, listed
 
 def said_of_a_run(where: Place, config: Config) -> list[str]:
     """What every run says of its data: which copy, and clips per class."""
-    members = [where.cache.parent / f"{member}{where.settings.suffix}" for member in where.dataset.members]
+    members = [
+        where.cache.parent / f"{member}{where.dataset.suffix(where.settings)}" for member in where.dataset.members
+    ]
     copies = [provenance.description(cache) for cache in members or [where.cache]]
-    scheme = config["evaluation"].scheme
-    return [*filter(None, copies), provenance.classes_in_use(where.dataset, scheme, read_manifest(where.cache))]
+    in_use = provenance.classes_in_use(label_rule(where, config), read_manifest(where.cache))
+    return [*filter(None, copies), in_use]
 
 
 def _brought_up_to_date(where: Place, config: Config, jobs: int, progress: Progress) -> None:
     """Before training: labels are asked for before hours of work, then what is not there yet is made."""
-    check_scheme(where.dataset, config["evaluation"].scheme)
+    label_rule(where, config)
     if where.root is None and not where.dataset.members:
         provenance.check_settings(where.cache, where.settings)
     if where.root is not None or where.dataset.members or not (where.cache / MANIFEST).is_file():
@@ -202,8 +211,10 @@ def explain(run: Path, cache: Path | None, jobs: int, progress: Progress) -> Pat
     config = load_config(all_sections(), str(run / "config.toml"))
     dataset = provenance.dataset_of(run) or read_predictions(run / PREDICTIONS)["clip_id"].iloc[0].split("/", 1)[0]
     where = place(dataset, config, cache=cache or Path("cache", name or dataset))
-    if where.dataset.name == STREAMS:
-        raise UsageError(f"mer explain has no use on {STREAMS}: parts of a face are known only of clips with frames")
+    if not where.dataset.has_frames:
+        raise UsageError(
+            f"mer explain has no use on {dataset}: it needs facial landmarks, which precomputed images do not have"
+        )
     data = load_tensors(where, config, model)
     with progress("training again and explaining") as step:
         explain_run(
@@ -225,8 +236,10 @@ def final(
     from experiments.runs.final import judged, train_final
     from experiments.runs.folds import Recipe
 
-    if where.dataset.name == STREAMS:
-        raise UsageError(f"--final has no use on {STREAMS}: a model of images that were made elsewhere fits no video")
+    if not where.dataset.has_frames:
+        raise UsageError(
+            f"--final has no use on {where.dataset.name}: a model of images that were made elsewhere fits no video"
+        )
     if judge:
         train(where, config, model, run, jobs, progress)
     else:
@@ -235,7 +248,7 @@ def final(
     usable = int((manifest["status"] == "ok").sum())
     facts = {
         "dataset": where.name if where.ours else where.dataset.name,
-        "scheme": scheme_name(where.dataset, config["evaluation"].scheme),
+        "scheme": label_rule(where, config).name,
         "rejected": len(manifest) - usable,
         "left_out": usable - len(data),
     }
@@ -298,7 +311,7 @@ def load_tensors(where: Place, config: Config, model: str) -> ClipTensors:
     from fusion_net.inputs import load_clips
     from fusion_net.models import MODELS
 
-    classes, manifest = with_classes(where.dataset, config["evaluation"].scheme, read_manifest(where.cache))
+    classes, manifest = label_rule(where, config).apply(read_manifest(where.cache))
     return load_clips(
         manifest,
         where.cache,
