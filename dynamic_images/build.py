@@ -16,8 +16,9 @@ from dynamic_images.encoding import to_view
 from dynamic_images.rank_pooling import WEIGHTS, pool
 from dynamic_images.representations import REPRESENTATIONS, SPANS, Motion, pooling_order
 from preprocessing.artefacts.clip_folder import ClipFolder, Entry
-from preprocessing.artefacts.files import key_of, plain
+from preprocessing.artefacts.files import key_of
 from preprocessing.artefacts.frame_stack import FrameReader
+from preprocessing.artefacts.plain import plain
 from preprocessing.errors import ToolkitError
 from preprocessing.optical_flow import FlowSettings, flow
 

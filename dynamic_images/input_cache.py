@@ -13,7 +13,8 @@ from dynamic_images.clip_input import ClipArtefacts, ClipInput, InputUse, finish
 from dynamic_images.encoding import view_of
 from dynamic_images.inputs import INPUTS
 from preprocessing.artefacts.clip_folder import ClipFolder, Entry, clip_folder
-from preprocessing.artefacts.files import key_of, plain
+from preprocessing.artefacts.files import key_of
+from preprocessing.artefacts.plain import plain
 from preprocessing.errors import ToolkitError, UsageError
 from preprocessing.workers import unordered
 

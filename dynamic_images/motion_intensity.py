@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
 from dynamic_images.rank_pooling import apex_centred_order
+from preprocessing.faces.points68 import BROWS, CHIN, LEFT_EYE, MOUTH, NOSE, RIGHT_EYE, hull_mask
 
 __all__ = [
     "ORDERS",
@@ -35,10 +36,7 @@ Mask = NDArray[np.bool_]
 REGIONS = ("face", "face_without_eyes")
 ORDERS = ("ascending", "descending")
 
-# landmark numbers of the 68-point scheme, 0-based
-JAW, BROWS, CHIN = slice(0, 17), slice(17, 27), 8
-EYES = (slice(36, 42), slice(42, 48))
-PARTS = {"eyes": EYES, "brows": (BROWS,), "nose": (slice(27, 36),), "mouth": (slice(48, 68),)}
+PARTS = {"eyes": (RIGHT_EYE, LEFT_EYE), "brows": (BROWS,), "nose": (NOSE,), "mouth": (MOUTH,)}
 PART_MARGIN = 0.12
 """How far around its landmarks a part of the face goes, as a share of the distance between the eyes."""
 
@@ -141,7 +139,7 @@ def face_parts(landmarks: FloatArray, grid: tuple[int, ...], crop_size: tuple[in
         crop_size: (H, W) of the crop that the grid covers.
     """
     points = _on_grid(landmarks, grid, crop_size)
-    between = float(np.linalg.norm(points[EYES[0]].mean(axis=0) - points[EYES[1]].mean(axis=0)))
+    between = float(np.linalg.norm(points[RIGHT_EYE].mean(axis=0) - points[LEFT_EYE].mean(axis=0)))
     margin = max(1, round(PART_MARGIN * between))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * margin + 1, 2 * margin + 1))
     taken = np.zeros(grid, bool)
@@ -197,15 +195,13 @@ def _on_grid(landmarks: FloatArray, grid: tuple[int, ...], crop_size: tuple[int,
 
 
 def _hull(points: FloatArray, grid: tuple[int, ...]) -> Mask:
-    """Filled convex hull of ``points`` (N, 2) on an (h, w) grid."""
-    canvas = np.zeros(grid, np.uint8)
-    cv2.fillConvexPoly(canvas, cv2.convexHull(np.rint(points).astype(np.int32)), 1)
-    return canvas.astype(bool)
+    """Filled convex hull of the cells nearest to ``points`` (N, 2) on an (h, w) grid."""
+    return hull_mask(np.rint(points), grid)
 
 
 def _around_eyes(points: FloatArray, grid: tuple[int, ...]) -> Mask:
     mask = np.zeros(grid, bool)
-    for eye in EYES:
+    for eye in PARTS["eyes"]:
         corners = points[eye][[0, 3]]
         margin = max(1, round(EYE_MARGIN * float(np.linalg.norm(corners[1] - corners[0]))))
         disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * margin + 1, 2 * margin + 1))

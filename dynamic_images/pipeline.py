@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import cv2
 import numpy as np
@@ -18,9 +18,10 @@ from dynamic_images.input_cache import build_inputs, input_path
 from dynamic_images.inputs import use
 from preprocessing.artefacts.clip_folder import clip_folder
 from preprocessing.artefacts.manifest import write_manifest
+from preprocessing.artefacts.plain import from_plain
 from preprocessing.clips import Clip
 from preprocessing.errors import ClipRejectedError, ToolkitError
-from preprocessing.faces.landmarks import DlibLandmarker, landmark_model
+from preprocessing.faces.landmarks import Landmarker
 from preprocessing.optical_flow import FlowSettings, check_optflow
 from preprocessing.pipeline import FaceSettings, describe, process_clip
 from preprocessing.workers import unordered
@@ -41,14 +42,8 @@ class StageSettings:
         Raises:
             ValueError: a setting that this version does not know, lacks, or does not take.
         """
-        return cls(**{f.name: _section(f.default_factory, given, f.name) for f in fields(cls)})
-
-
-def _section(kind: Any, given: Mapping[str, Mapping[str, Any]], name: str) -> Any:
-    known, found = {f.name for f in fields(kind)}, given.get(name, {})
-    if set(found) != known:
-        raise ValueError(f"{name} settings {', '.join(sorted(set(found) ^ known))} are not on both sides")
-    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in found.items()})
+        kinds = get_type_hints(cls)
+        return cls(**{name: from_plain(kind, given.get(name, {}), name, True) for name, kind in kinds.items()})
 
 
 def recorded_stages(root: Path, clip_ids: Sequence[str]) -> StageSettings:
@@ -95,24 +90,23 @@ def build_dataset(
         Path of ``manifest.csv``, which is written when every clip has its row.
     """
     check_optflow()
-    model = None if settings.faces.landmark_model is None else Path(settings.faces.landmark_model)
-    landmark_model(model)  # missing: say so now, not once per clip
+    settings.faces.landmarker()  # what is not installed is told now, not once per clip
     rows: dict[str, dict[str, Any]] = {}
-    for row in unordered(build_clip, [(clip, root, settings, model) for clip in clips], jobs):
+    for row in unordered(build_clip, [(clip, root, settings) for clip in clips], jobs):
         rows[row["clip_id"]] = row
         if on_clip:
             on_clip(row)
     return write_manifest(root, [rows[clip.clip_id] for clip in clips])
 
 
-def build_clip(clip: Clip, root: Path, settings: StageSettings, landmark_file: Path | None = None) -> dict[str, Any]:
+def build_clip(clip: Clip, root: Path, settings: StageSettings) -> dict[str, Any]:
     """One clip through all stages; its manifest row, whatever became of it."""
     cv2.setNumThreads(1)  # parallelism is over clips
     folder = clip_folder(root, clip.clip_id)
     facts = describe(clip) | {"action_units": "+".join(clip.action_units)}
     row = {name: facts.pop(name) for name in ("clip_id", "subject", "emotion")}
     try:
-        key = process_clip(clip, folder, settings.faces, settings.flow, _landmarker(landmark_file))
+        key = process_clip(clip, folder, settings.faces, settings.flow, _landmarker(settings.faces))
     except ClipRejectedError as error:
         return row | {"status": "rejected", "code": error.code, "reason": error.reason} | facts
     apex = None if clip.apex is None else clip.apex - clip.onset
@@ -146,8 +140,7 @@ def clip_images(
         ClipRejectedError: the clip cannot be used; the message says why.
     """
     settings = settings or StageSettings()
-    model = settings.faces.landmark_model
-    row = build_clip(clip, Path(cache), settings, None if model is None else Path(model))
+    row = build_clip(clip, Path(cache), settings)
     if row["status"] != "ok":
         raise ClipRejectedError(row["code"], f"{clip.clip_id}: {row['reason']}")
     uses = [use(name) for name in inputs]
@@ -157,6 +150,6 @@ def clip_images(
 
 
 @cache
-def _landmarker(model: Path | None) -> DlibLandmarker:
-    """One per process: the models take half a second and 100 MB to load."""
-    return DlibLandmarker(model)
+def _landmarker(faces: FaceSettings) -> Landmarker:
+    """One per process and settings."""
+    return faces.landmarker()

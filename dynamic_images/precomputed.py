@@ -26,8 +26,9 @@ from numpy.typing import NDArray
 
 from dynamic_images.encoding import to_view
 from preprocessing.artefacts.clip_folder import ClipFolder, Entry, clip_folder, write_members
-from preprocessing.artefacts.files import key_of, plain
+from preprocessing.artefacts.files import key_of
 from preprocessing.artefacts.manifest import write_manifest
+from preprocessing.artefacts.plain import plain
 from preprocessing.datasets.streams import Source, StreamClip
 from preprocessing.errors import ClipRejectedError, DatasetError
 from preprocessing.workers import unordered

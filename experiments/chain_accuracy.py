@@ -30,6 +30,7 @@ from preprocessing.artefacts.manifest import read_manifest
 from preprocessing.datasets import synthetic
 from preprocessing.faces import alignment
 from preprocessing.faces.alignment import Transform
+from preprocessing.faces.points68 import LEFT_EYE, RIGHT_EYE, eye_distance, hull_mask
 from preprocessing.optical_flow import FlowSettings
 from preprocessing.synthetic import action_units
 from preprocessing.synthetic.corpus import generate, settings_of
@@ -38,7 +39,7 @@ from preprocessing.synthetic.truth import Truth, dense_motion, expression_motion
 VERSION = 2
 FLOW_CLIPS = 24
 MOVING, STILL = 0.25, 0.02  # share of the clip's largest displacement; the still part is also under STILL px
-METHODS = ("dis", "farneback", "tvl1", "zero")
+ZERO = "zero"
 
 
 @dataclass(frozen=True)
@@ -164,8 +165,9 @@ def flow_rows(root: Path, cache: Path, clips: Sequence[str], settings: FlowSetti
     chosen = evenly_spaced(clips, FLOW_CLIPS)
     cases = [flow_case(root, cache, clip_id) for clip_id in chosen]
     rows = []
-    plain = {f"{method}, plain": FlowSettings(method=method, denoise=0.0, window=0.0) for method in METHODS[:-1]}
-    tries = {f"{settings.method}, in use": settings, **plain, "zero flow, the baseline": FlowSettings(method="zero")}
+    methods = [name for name in optical_flow.METHODS if name != ZERO]
+    plain = {f"{method}, plain": FlowSettings(method=method, denoise=0.0, window=0.0) for method in methods}
+    tries = {f"{settings.method}, in use": settings, **plain, "zero flow, the baseline": FlowSettings(method=ZERO)}
     for name, tried in tries.items():
         moving, still = np.array([flow_error(case, tried) for case in cases]).T
         rows.append(_row(f"flow error where skin moves: {name}", moving, chosen, "px"))
@@ -252,7 +254,7 @@ def _follow(transforms: NDArray[Any], rigid: NDArray[Any], points: NDArray[np.fl
 
 
 def _point_error(points: NDArray[np.float64], true: NDArray[np.float64]) -> float:
-    return float(np.linalg.norm(points - true, axis=1).mean() / np.linalg.norm(true[36] - true[45]))
+    return float(np.linalg.norm(points - true, axis=1).mean() / eye_distance(true))
 
 
 def sample_at(field: NDArray[np.floating], at: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -266,11 +268,9 @@ def sample_at(field: NDArray[np.floating], at: NDArray[np.floating]) -> NDArray[
 
 
 def _eyes(landmarks: NDArray[Any], size: int) -> NDArray[np.bool_]:
-    mask = np.zeros((size, size), np.uint8)
-    for eye in (landmarks[36:42], landmarks[42:48]):
-        cv2.fillConvexPoly(mask, cv2.convexHull(eye.astype(np.float32)).astype(np.int32), 1)
+    mask = np.any([hull_mask(landmarks[eye], (size, size)) for eye in (RIGHT_EYE, LEFT_EYE)], axis=0)
     reach = size // 20
-    return cv2.dilate(mask, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)).astype(bool)
+    return cv2.dilate(mask.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)).astype(bool)
 
 
 def _row(

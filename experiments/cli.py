@@ -12,28 +12,22 @@ import typer
 from experiments import workflow
 from experiments.config import all_sections, offline_sections
 from experiments.options import (
-    Apex,
     Cache,
     Changes,
     ConfigFile,
-    Corrections,
+    DataOptions,
     DatasetName,
-    Expression,
     Jobs,
     LandmarkModel,
     Null,
-    Part,
-    Root,
     RunFolder,
-    TableFile,
-    Variant,
-    data_changes,
     err,
     guarded_command,
     model_defaults,
     out,
     run_folder,
     settings_of,
+    takes_data_options,
 )
 from experiments.progress import progress
 from experiments.runs import provenance
@@ -84,29 +78,19 @@ def synth_streams(
 
 @app.command()
 @guarded_command
+@takes_data_options
 def dataset(
     name: DatasetName = workflow.SYNTHETIC,
-    root: Root = None,
-    cache: Cache = None,
-    config: ConfigFile = None,
-    change: Changes = None,
-    null: Null = False,
-    landmark_model: LandmarkModel = None,
-    variant: Variant = None,
-    apex: Apex = None,
-    expression: Expression = None,
-    part: Part = None,
-    table: TableFile = None,
-    corrections: Corrections = None,
+    *,
+    data: DataOptions,
     check_csv: Annotated[
         Path | None, typer.Option(help="The organisers' list of a composite, to compare with.")
     ] = None,
     jobs: Jobs = 0,
 ) -> None:
     """Faces, flow and dynamic images of every clip. Resumable; a second call does only what changed."""
-    changes = [*(change or []), *data_changes(variant, apex, expression, part, table, corrections)]
-    settings = settings_of(offline_sections(), config, changes, null, landmark_model)
-    where = workflow.place(name, settings, root, cache)
+    settings = data.settings(offline_sections())
+    where = workflow.place(name, settings, data.root, data.cache)
     if check_csv is not None and not where.dataset.members:
         raise UsageError(f"--check-csv has no effect on {name}, which is no composite: leave it out")
     manifest = workflow.make_dataset(where, settings, jobs or workflow.cores(), _progress)
@@ -122,25 +106,25 @@ def dataset(
 
 @app.command()
 @guarded_command
+@takes_data_options
 def check(
     name: DatasetName,
-    root: Annotated[Path, typer.Argument(help="Folder of the data set.")],
+    folder: Annotated[Path | None, typer.Argument(help="Folder of the data set, as --root.", metavar="[ROOT]")] = None,
     decode: Annotated[bool, typer.Option("--decode", help="Decode every frame of every clip too (slow).")] = False,
     everything: Annotated[bool, typer.Option("--all", help="List every item, not the first three.")] = False,
-    variant: Variant = None,
-    apex: Apex = None,
-    expression: Expression = None,
-    part: Part = None,
-    table: TableFile = None,
-    corrections: Corrections = None,
-    change: Changes = None,
+    *,
+    data: DataOptions,
 ) -> None:
     """What a copy of a data set holds and what is wrong with it.
 
     Exit code 0: as published; 1: usable, with warnings; 2: not usable.
     """
-    changes = [*(change or []), *data_changes(variant, apex, expression, part, table, corrections)]
-    settings = settings_of(offline_sections(), None, changes)
+    if (folder is None) == (data.root is None):
+        raise UsageError("which folder? Give one: mer check DATASET ROOT")
+    if data.null or data.cache is not None or data.landmark_model is not None:
+        raise UsageError("--null, --cache and --landmark-model have no effect on mer check: leave them out")
+    settings = data.settings(offline_sections())
+    root = folder or data.root or Path()
     text, code = provenance.check(name, root, settings["data"], everything, _progress if decode else None)
     out.print(text, markup=False, end="")
     raise typer.Exit(code)
@@ -148,20 +132,18 @@ def check(
 
 @app.command()
 @guarded_command
+@takes_data_options
 def inspect(
     name: DatasetName = workflow.SYNTHETIC,
-    root: Root = None,
-    cache: Cache = None,
-    config: ConfigFile = None,
-    change: Changes = None,
-    null: Null = False,
+    *,
+    data: DataOptions,
     jobs: Jobs = 0,
 ) -> None:
     """Contact sheet of every clip and one page of the data set."""
     from dynamic_images.inspection.gallery import write_gallery  # matplotlib takes a second to load
 
-    settings = settings_of(offline_sections(), config, change, null)
-    where = workflow.place(name, settings, root, cache)
+    settings = data.settings(offline_sections())
+    where = workflow.place(name, settings, data.root, data.cache)
     if not (where.cache / "manifest.csv").is_file():
         workflow.make_dataset(where, settings, jobs or workflow.cores(), _progress)
     with _progress("contact sheets and film strips") as step:
@@ -173,6 +155,7 @@ def inspect(
 
 @app.command()
 @guarded_command
+@takes_data_options
 def train(
     name: DatasetName = workflow.SYNTHETIC,
     model: Annotated[str, typer.Option(help="The network.")] = "afn",
@@ -181,25 +164,16 @@ def train(
     final: Annotated[bool, typer.Option("--final", help="Then train on all subjects: a model to use.")] = False,
     to: Annotated[Path | None, typer.Option("--out", help="Its folder; default runs/NAME/model.")] = None,
     judge: Annotated[bool, typer.Option(help="With --no-judge, a --final model without a result behind it.")] = True,
-    root: Root = None,
-    cache: Cache = None,
-    config: ConfigFile = None,
-    change: Changes = None,
-    null: Null = False,
-    landmark_model: LandmarkModel = None,
-    variant: Variant = None,
-    apex: Apex = None,
-    expression: Expression = None,
-    part: Part = None,
+    *,
+    data: DataOptions,
     jobs: Jobs = 0,
 ) -> None:
     """Train and judge leave-one-subject-out; writes runs/NAME and its report.html. Resumable."""
     if not final and (to is not None or not judge):
         raise UsageError("--out and --no-judge are about the model that --final trains: add --final")
-    changes = [*(change or []), *([f"evaluation.seeds={seeds}"] if seeds else [])]
-    changes += data_changes(variant, apex, expression, part)
-    settings = settings_of(all_sections(), config, changes, null, landmark_model, model_defaults(model))
-    where = workflow.place(name, settings, root, cache)
+    changes = [f"evaluation.seeds={seeds}"] if seeds else []
+    settings = data.settings(all_sections(), changes, model_defaults(model))
+    where = workflow.place(name, settings, data.root, data.cache)
     folder = run_folder(run or f"{where.name}-{model}")
     report = None
     if not final:
@@ -321,6 +295,7 @@ def compare(
 
 @app.command()
 @guarded_command
+@takes_data_options
 def ablate(
     name: DatasetName = workflow.SYNTHETIC,
     model: Annotated[str, typer.Option(help="The network.")] = "afn",
@@ -332,11 +307,8 @@ def ablate(
     folds: Annotated[
         int | None, typer.Option(min=2, help="So many folds of whole subjects instead of leaving one out: quicker.")
     ] = None,
-    root: Root = None,
-    cache: Cache = None,
-    config: ConfigFile = None,
-    change: Changes = None,
-    null: Null = False,
+    *,
+    data: DataOptions,
     jobs: Jobs = 0,
 ) -> None:
     """A model without each of its parts in turn, on the same folds and seeds; one table.
@@ -344,10 +316,10 @@ def ablate(
     AFN: every fusion, and its gate fixed at 0, 0.5 and 1. FDP: without the rank loss, the learnt pooling or the
     construction head, with blocks of one kind only, other pooling weights, frames as recorded.
     """
-    changes = [*(change or []), *([f"evaluation.seeds={seeds}"] if seeds else [])]
+    changes = [f"evaluation.seeds={seeds}"] if seeds else []
     changes += ["evaluation.protocol=k_fold", f"evaluation.k={folds}"] if folds else []
-    settings = settings_of(all_sections(), config, changes, null, defaults=model_defaults(model))
-    where = workflow.place(name, settings, root, cache)
+    settings = data.settings(all_sections(), changes, model_defaults(model))
+    where = workflow.place(name, settings, data.root, data.cache)
     folder = run_folder(run or (f"{where.name}-ablation" if model == "afn" else f"{where.name}-{model}-ablation"))
     table = workflow.ablation(where, settings, model, folder, jobs or workflow.cores(), _progress)
     out.print(table, markup=False)

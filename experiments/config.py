@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import tomllib
-import types
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal
 
 import tomli_w
 
 from dynamic_images.kinds import SECTIONS, stage_settings
 from dynamic_images.pipeline import StageSettings
-from preprocessing.artefacts.files import plain
+from preprocessing.artefacts.plain import DEEPEST, from_plain, near, parse_toml, plain, sized_toml, without_none
 from preprocessing.datasets.settings import DataSettings
 from preprocessing.errors import UsageError
 from preprocessing.synthetic.settings import CorpusSettings
-
-WORDS: dict[Any, str] = {
-    int: "a whole number",
-    float: "a number",
-    bool: "true or false",
-    str: "a word",
-    tuple: "a list [..., ...]",
-}
 
 
 @dataclass(frozen=True)
@@ -38,6 +28,7 @@ class EvaluationSettings:
         seeds: number of seeds (0, 1, …); each is one full pass over the folds.
         input_size: side of the network's input in px; the dynamic images are averaged down to it.
         scheme: label scheme of the data set; None takes its default.
+        schemes: a TOML file of label schemes of your own, see `preprocessing.datasets.user_schemes`.
         protocol: who is held out: ``loso`` each subject, ``k_fold`` groups of whole subjects (shuffled once, the same
             for every run), ``leave_one_dataset_out`` each data set of several.
         k: number of folds of ``k_fold``; None takes ten. It has no effect on the others and is refused there.
@@ -46,6 +37,7 @@ class EvaluationSettings:
     seeds: int = 3
     input_size: int = 96
     scheme: str | None = None
+    schemes: str | None = None
     protocol: Literal["loso", "k_fold", "leave_one_dataset_out"] = "loso"
     k: int | None = None
 
@@ -101,7 +93,7 @@ class Config:
 
     def to_toml(self) -> str:
         """Every setting with its value, ready for ``--config``; settings that are None are left out."""
-        return tomli_w.dumps({name: _without_none(plain(section)) for name, section in self.sections.items()})
+        return tomli_w.dumps({name: without_none(plain(section)) for name, section in self.sections.items()})
 
 
 def fitted_to(config: Config, side: int | None, mirror: bool) -> Config:
@@ -128,6 +120,7 @@ def load_config(
     source: str | None = None,
     changes: Sequence[str] = (),
     defaults: Mapping[str, Mapping[str, Any]] | None = None,
+    given: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Config:
     """Read settings.
 
@@ -137,6 +130,7 @@ def load_config(
         changes: ``section.key=value`` each, value as TOML would have it (plain words need no quotes).
         defaults: values that stand in for those of the dataclasses, section → key → value: a model's own
             (``Model.DEFAULTS``). The file and ``changes`` win over them.
+        given: values that win over everything else, section → key → value: those of a command's own options.
 
     Raises:
         UsageError: an unknown section or key (naming near ones), a value of the wrong type or out of range.
@@ -144,20 +138,12 @@ def load_config(
     tree = _merged(defaults or {}, _read(source) if source else {})
     for change in changes:
         _set(tree, change)
+    tree = _merged(tree, given or {})
     known = all_sections() if set(tree) - set(sections) else sections
     for name in tree:
         if name not in known:
-            raise UsageError(f"settings: there is no section {name!r}{_near(name, known)}")
-    return Config({name: _build(kind, tree.get(name, {}), name) for name, kind in sections.items()})
-
-
-def section(kind: type[Any], values: Any, name: str) -> Any:
-    """A settings dataclass from plain values, as a file holds them; what is left out has its default.
-
-    Raises:
-        UsageError: as `load_config`.
-    """
-    return _build(kind, values, name)
+            raise UsageError(f"settings: there is no section {name!r}{near(name, known)}")
+    return Config({name: from_plain(kind, tree.get(name, {}), name) for name, kind in sections.items()})
 
 
 def _read(source: str) -> dict[str, Any]:
@@ -170,10 +156,7 @@ def _read(source: str) -> dict[str, Any]:
         ) from error
     except UnicodeDecodeError as error:
         raise UsageError(f"settings file {source!r} is not TOML: it is no UTF-8 text") from error
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"settings file {source!r} is not TOML: {error}") from error
+    return parse_toml(text, f"settings file {source!r}")
 
 
 def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -190,63 +173,18 @@ def _set(tree: dict[str, Any], change: str) -> None:
     *parents, key = path.strip().split(".")
     if not equals or not parents or not key:
         raise UsageError(f"--set {change!r}: wanted section.key=value, for example --set fit.epochs=20")
-    try:
-        value = tomllib.loads(f"x = {text}")["x"]
-    except tomllib.TOMLDecodeError:
-        value = text.strip()
+    if len(parents) > DEEPEST:
+        raise UsageError(f"--set {change[:60]!r}... is nested deeper than {DEEPEST} levels")
     for parent in parents:
         tree = tree.setdefault(parent, {})
         if not isinstance(tree, dict):
             raise UsageError(f"--set {change!r}: {parent!r} is a value, not a section")
-    tree[key] = value
+    tree[key] = _value(text, f"--set {path.strip()}")
 
 
-def _build(kind: type[Any], values: Any, where: str) -> Any:
-    if not isinstance(values, dict):
-        raise UsageError(f"settings: {where} is a section, got {values!r}")
-    hints = get_type_hints(kind)
-    names = [f.name for f in dataclasses.fields(kind)]
-    arguments = {}
-    for key, value in values.items():
-        if key not in names:
-            raise UsageError(f"settings: {where} has no {key!r}{_near(key, names)}")
-        arguments[key] = _fit(hints[key], value, f"{where}.{key}")
+def _value(text: str, where: str) -> Any:
+    """The value that ``text`` is in TOML, or the text itself: a word needs no quotes."""
     try:
-        return kind(**arguments)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"settings: {error}") from error
-
-
-def _fit(hint: Any, value: Any, where: str) -> Any:
-    """``value`` as the annotation ``hint`` wants it, or an error that says what it wants."""
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        return _build(hint, value, where)
-    origin, choices = get_origin(hint), get_args(hint)
-    if origin in (Union, types.UnionType):
-        kinds = [choice for choice in choices if choice is not type(None)]
-        return None if value in (None, "none") and len(kinds) < len(choices) else _fit(kinds[0], value, where)
-    if origin is Literal:
-        if value not in choices:
-            raise UsageError(f"settings: {where} = {value!r}, wanted one of {', '.join(map(str, choices))}")
-        return value
-    if origin is tuple and isinstance(value, list | tuple):
-        return tuple(_fit(choices[0], item, where) for item in value)
-    if hint is float and type(value) is int:
-        return float(value)
-    if hint is str and type(value) is int:  # --set evaluation.scheme=3 means the scheme of that name
-        return str(value)
-    wanted = origin or hint
-    if type(value) is not wanted:
-        raise UsageError(f"settings: {where} = {value!r}, wanted {WORDS.get(wanted, wanted)}")
-    return value
-
-
-def _near(name: str, known: Any) -> str:
-    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
-    return f"; did you mean {' or '.join(close)}?" if close else f"; there are {', '.join(known)}"
-
-
-def _without_none(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_none(inner) for key, inner in value.items() if inner is not None}
-    return value
+        return sized_toml(f"x = {text}", where)["x"]
+    except tomllib.TOMLDecodeError:
+        return text.strip()

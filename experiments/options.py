@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import functools
-import json
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
 from experiments.config import Config, load_config
-from preprocessing.datasets import COMPOSITES, DATASETS
+from preprocessing.datasets import OWN
 from preprocessing.errors import ToolkitError, UsageError
 
 out = Console(soft_wrap=True, highlight=False)
@@ -21,23 +22,24 @@ err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+
+def _declared() -> str:
+    """The options of the toolkit's data sets, for ``--help``; installed packages are not imported for it."""
+    own = [(name, values, d.name) for d in OWN for name, values in d.options.items()]
+    return " ".join(f"{name}={'|'.join(values)} of {dataset}." for name, values, dataset in own)
+
+
 DatasetName = Annotated[
     str,
     typer.Argument(
-        help=f"One of: {', '.join((*DATASETS, *COMPOSITES))}; or several with + between.", metavar="DATASET"
+        help=f"One of: {', '.join(d.name for d in OWN)}; one of an installed package; or several with + between.",
+        metavar="DATASET",
     ),
 ]
-Root = Annotated[Path | None, typer.Option(help="Folder of the data set (streams: its CSV); synthetic needs none.")]
 Cache = Annotated[Path | None, typer.Option(help="Folder of the artefacts; default cache/DATASET.")]
 ConfigFile = Annotated[str | None, typer.Option("--config", help="A TOML file of settings, or `quick`.")]
 Changes = Annotated[list[str] | None, typer.Option("--set", help="One setting: section.key=value. Repeatable.")]
 Jobs = Annotated[int, typer.Option(min=0, help="Processes; 0 takes every core. Any number gives the same bytes.")]
-Variant = Annotated[str | None, typer.Option(help="raw or cropped, where a data set comes as both.")]
-Apex = Annotated[str | None, typer.Option(help="Clips without a usable apex: estimate (default), midpoint or drop.")]
-Expression = Annotated[str | None, typer.Option(help="micro (default), macro or both, for CAS(ME)².")]
-Part = Annotated[str | None, typer.Option(help="a (default) or c, for CAS(ME)³.")]
-TableFile = Annotated[Path | None, typer.Option("--table", help="The annotation table, where several lie below ROOT.")]
-Corrections = Annotated[str | None, typer.Option(help="Your own CSV of corrections, or none.")]
 Null = Annotated[bool, typer.Option("--null", help="Synthetic corpus whose labels carry no information.")]
 LandmarkModel = Annotated[Path | None, typer.Option(help="A dlib 68-point predictor instead of the installed one.")]
 RunFolder = Annotated[Path, typer.Argument(help="A run folder: runs/NAME.")]
@@ -67,39 +69,86 @@ def guarded_command(command: F) -> F:
     return guarded  # type: ignore[return-value]
 
 
+@dataclass(frozen=True)
+class DataOptions:
+    """The options that every command on a data set has; see `takes_data_options`."""
+
+    root: Annotated[Path | None, typer.Option(help="Folder of the data set (streams: its CSV); synthetic needs none.")]
+    cache: Cache
+    variant: Annotated[str | None, typer.Option(help="raw or cropped, if a data set comes as both.")]
+    apex: Annotated[str | None, typer.Option(help="Clips without a usable apex: estimate (default), midpoint or drop.")]
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", "-o", metavar="NAME=VALUE", help=f"{_declared()} Repeatable."),
+    ]
+    table: Annotated[Path | None, typer.Option(help="The annotation table, if several lie below ROOT.")]
+    corrections: Annotated[str | None, typer.Option(help="Your own CSV of corrections, or none.")]
+    config: ConfigFile
+    change: Changes
+    null: Null
+    landmark_model: LandmarkModel
+
+    def settings(
+        self,
+        sections: dict[str, type[Any]],
+        changes: Sequence[str] = (),
+        defaults: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> Config:
+        """The settings of the command: defaults of the model, the file, ``--set``, then the options.
+
+        Args:
+            sections: name → settings dataclass.
+            changes: what further options of the command stand for, as ``--set`` has it.
+            defaults: see `load_config`.
+        """
+        given = {"variant": self.variant, "apex": self.apex, "table": self.table, "corrections": self.corrections}
+        data: dict[str, Any] = {name: str(value) for name, value in given.items() if value is not None}
+        if self.option:
+            data["options"] = dict(map(_option, self.option))
+        chosen = {"data": data} | _shared(self.null, self.landmark_model)
+        return load_config(sections, self.config, [*(self.change or []), *changes], defaults, chosen)
+
+
+def takes_data_options(command: F) -> F:
+    """Put the options of `DataOptions` in place of a command's parameter ``data``, which gets them as one object."""
+    hints = get_type_hints(DataOptions, include_extras=True)
+    shared = {field.name: hints[field.name] for field in fields(DataOptions)}
+
+    @functools.wraps(command)
+    def with_options(**arguments: Any) -> Any:
+        data = DataOptions(**{name: arguments.pop(name) for name in shared})
+        return command(**arguments, data=data)
+
+    own = inspect.signature(command, eval_str=True).parameters
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in own.items():
+        added = {n: (hint, False if hint is Null else None) for n, hint in shared.items()} if name == "data" else {}
+        parameters += [
+            inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
+            for n, (hint, default) in added.items()
+        ] or [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)]
+    with_options.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    with_options.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return with_options  # type: ignore[return-value]
+
+
 def settings_of(
-    sections: dict[str, type[Any]],
-    source: str | None,
-    changes: list[str] | None,
-    null: bool = False,
-    landmark_model: Path | None = None,
-    defaults: Mapping[str, Mapping[str, Any]] | None = None,
+    sections: dict[str, type[Any]], source: str | None, changes: Sequence[str] | None, null: bool = False
 ) -> Config:
-    """The settings of a command: defaults of the model, a file, ``--set``, and the options that stand for settings."""
-    extra = ["corpus.null=true"] if null else []
-    if landmark_model is not None:
-        extra.append(f"faces.landmark_model={landmark_model}")
-    return load_config(sections, source, [*(changes or []), *extra], defaults)
+    """The settings of a command that is not about one data set."""
+    return load_config(sections, source, changes or (), given=_shared(null, None))
 
 
-def data_changes(
-    variant: str | None = None,
-    apex: str | None = None,
-    expression: str | None = None,
-    part: str | None = None,
-    table: Path | None = None,
-    corrections: str | None = None,
-) -> list[str]:
-    """The options of a data set as settings."""
-    given = {
-        "variant": variant,
-        "apex": apex,
-        "expression": expression,
-        "part": part,
-        "table": table,
-        "corrections": corrections,
-    }
-    return [f"data.{name}={json.dumps(str(value))}" for name, value in given.items() if value is not None]
+def _shared(null: bool, landmark_model: Path | None) -> dict[str, dict[str, Any]]:
+    corpus = {"corpus": {"null": True}} if null else {}
+    return corpus | ({"faces": {"landmark_model": str(landmark_model)}} if landmark_model is not None else {})
+
+
+def _option(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip() or not value.strip():
+        raise UsageError(f"--option {text!r}: wanted NAME=VALUE, for example --option part=c")
+    return name.strip(), value.strip()
 
 
 def model_defaults(model: str) -> Mapping[str, Mapping[str, Any]]:

@@ -22,7 +22,7 @@ from preprocessing.artefacts.files import write_text
 from preprocessing.clips import Clip, check_unique
 from preprocessing.datasets import videos as adapter
 from preprocessing.errors import ClipRejectedError, UsageError
-from preprocessing.faces.landmarks import DlibLandmarker
+from preprocessing.pipeline import FaceSettings
 from preprocessing.video import Frame, FrameSource
 
 Step = Callable[[int, int, str], None]
@@ -59,7 +59,8 @@ def predict_videos(
         progress: opens the display of one piece of work.
         spot: search each video for candidates and predict those in its place.
         fps: frames per second of sources that do not say.
-        landmark_model: a dlib predictor; needed where the model was trained with one of its own.
+        landmark_model: stands in for ``faces.landmark_model`` of the model's settings; needed if it was trained with
+            another landmark model than the installed one, since only that file's name is kept.
 
     Raises:
         UsageError: ``fps`` where every source has its own, or a video that is not there.
@@ -70,8 +71,9 @@ def predict_videos(
     proposals: list[Proposal] = []
     lost: list[dict[str, Any]] = []
     if spot is not None:
+        faces = FaceSettings() if checkpoint.stages is None else checkpoint.stages.faces
         with progress("looking for candidates") as step:
-            for proposal in _search(clips, out, spot, landmark_model, step):
+            for proposal in _search(clips, out, spot, faces, step):
                 if isinstance(proposal, Proposal):
                     proposals.append(proposal)
                 else:
@@ -106,10 +108,10 @@ def _with_landmarks(checkpoint: Checkpoint, landmark_model: Path | None) -> Chec
 
 
 def _search(
-    clips: Sequence[Clip], out: Path, spot: SpotSettings, landmark_model: Path | None, step: Step
+    clips: Sequence[Clip], out: Path, spot: SpotSettings, faces: FaceSettings, step: Step
 ) -> Iterator[Proposal | dict[str, Any]]:
     """What is found in each video, or a row that says why it cannot be searched."""
-    landmarker = DlibLandmarker(landmark_model)
+    landmarker = faces.landmarker()
     lengths = [_declared(clip) for clip in clips]
     done, total = 0, sum(lengths)
     for clip, length in zip(clips, lengths, strict=True):

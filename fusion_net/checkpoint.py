@@ -19,7 +19,8 @@ from dynamic_images.inputs import use
 from dynamic_images.pipeline import StageSettings
 from fusion_net.inputs import Scaler
 from fusion_net.models import MODELS, Model, name_of, new_model
-from preprocessing.artefacts.files import plain, write_text
+from preprocessing.artefacts.files import write_text
+from preprocessing.artefacts.plain import plain
 from preprocessing.errors import ToolkitError
 from preprocessing.pipeline import FACES_VERSION, FLOW_VERSION
 

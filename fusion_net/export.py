@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from fusion_net.augment import mirror
 from fusion_net.checkpoint import Checkpoint
 from fusion_net.models import name_of
-from preprocessing.artefacts.files import plain
+from preprocessing.artefacts.plain import plain
 from preprocessing.errors import EnvironmentProblemError
 
 ONNX = "model.onnx"

@@ -12,8 +12,8 @@ from pathlib import Path
 from preprocessing.artefacts.clip_folder import clip_folder
 from preprocessing.artefacts.manifest import read_manifest
 from preprocessing.clips import Clip
-from preprocessing.datasets import DATASETS, Dataset, DataSettings, find_dataset
-from preprocessing.errors import ClipRejectedError, DatasetError, ToolkitError
+from preprocessing.datasets import DATASETS, ClipDataset, Dataset, DataSettings, ImageDataset, find_dataset
+from preprocessing.errors import ClipRejectedError, DatasetError, ToolkitError, UsageError
 from preprocessing.optical_flow import FlowSettings, flow
 from preprocessing.pipeline import FaceSettings
 from preprocessing.video import FrameSource, ImageSequence, VideoFile, image_sequence
@@ -21,6 +21,7 @@ from preprocessing.video import FrameSource, ImageSequence, VideoFile, image_seq
 __all__ = [
     "DATASETS",
     "Clip",
+    "ClipDataset",
     "ClipRejectedError",
     "DataSettings",
     "Dataset",
@@ -28,6 +29,7 @@ __all__ = [
     "FaceSettings",
     "FlowSettings",
     "FrameSource",
+    "ImageDataset",
     "ImageSequence",
     "ToolkitError",
     "VideoFile",
@@ -44,13 +46,18 @@ def open_dataset(name: str, root: Path | str, settings: DataSettings | None = No
     """The clips of a data set, in its order; no frame is decoded before someone reads it.
 
     Args:
-        name: one of `DATASETS`, e.g. ``"synthetic"`` or ``"videos"``.
+        name: one of `DATASETS` whose clips have frames, e.g. ``"synthetic"`` or ``"videos"``.
         root: its folder, which is only read.
         settings: choices that a data set leaves, e.g. ``DataSettings(variant="cropped")``.
 
     Raises:
-        UsageError: there is no data set of that name, or a setting has no effect on it.
+        UsageError: there is no data set of that name, its clips have no frames of their own (precomputed images,
+            several data sets as one), or a setting has no effect on it.
         DatasetError: the folder does not hold it.
     """
-    clips, _ = find_dataset(name).clips(Path(root), settings or DataSettings())
+    dataset = find_dataset(name)
+    if not isinstance(dataset, ClipDataset):
+        instead = f"open {', '.join(dataset.members)} one by one" if dataset.members else "call its method clips(root)"
+        raise UsageError(f"data set {name!r} has no clips with frames: {instead}")
+    clips, _ = dataset.clips(Path(root), settings)
     return clips

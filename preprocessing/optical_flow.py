@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocessing.errors import EnvironmentProblemError
+from preprocessing.registry import Registry
 
 Flow = NDArray[np.float32]
 """(H, W, 2) float32 px; [..., 0] = +x right, [..., 1] = +y down; at a pixel of the first frame."""
@@ -28,8 +29,8 @@ class FlowSettings:
 
     Attributes:
         method: ``dis`` (Kroeger et al., ECCV 2016, arXiv 1603.03590, refined down to the full resolution),
-            ``farneback`` (SCIA 2003), ``tvl1`` (Zach et al., DAGM 2007), each as OpenCV has it; ``zero`` is the floor
-            that tables show beside them.
+            ``farneback`` (SCIA 2003), ``tvl1`` (Zach et al., DAGM 2007), each as OpenCV has it; ``zero`` is the
+            baseline that tables show beside them; or a method of an installed package.
         denoise: sd in px of the Gaussian that both frames are smoothed with first. 0 leaves them.
         window: sd in px of the Gaussian neighbourhood that the finished field is fitted again within, see `_refit`;
             larger is calmer and blurrier. 0 leaves the field as its method made it.
@@ -43,15 +44,14 @@ class FlowSettings:
     prior: float = 0.2
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise ValueError(f"flow method {self.method!r} is unknown: choose one of {', '.join(METHODS)}")
+        METHODS.find(self.method)
         if min(self.denoise, self.window, self.prior) < 0:
             raise ValueError("flow: denoise, window and prior cannot be negative")
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A frame as the solvers eat it, with what can be computed once for a reference frame."""
+    """A frame as the solvers take it, with what can be computed once for a reference frame."""
 
     grey: NDArray[np.float32]
     """(H, W) float32, smoothed."""
@@ -176,9 +176,7 @@ def _tvl1_solver() -> Any:
     return cv2.optflow.createOptFlow_DualTVL1()
 
 
-METHODS: dict[str, Callable[[Prepared, Prepared, FlowSettings], Flow]] = {
-    "dis": _dis,
-    "farneback": _farneback,
-    "tvl1": _tvl1,
-    "zero": _zero,
-}
+METHODS: Registry[Callable[[Prepared, Prepared, FlowSettings], Flow]] = Registry(
+    "mer.flow", "flow method", {"dis": _dis, "farneback": _farneback, "tvl1": _tvl1, "zero": _zero}
+)
+"""Name → method: two prepared frames of one shape and the settings → flow. Packages add theirs, see `registry`."""

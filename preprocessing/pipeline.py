@@ -14,13 +14,15 @@ import numpy as np
 
 from preprocessing import optical_flow
 from preprocessing.artefacts.clip_folder import ClipFolder, Entry
-from preprocessing.artefacts.files import key_of, plain
+from preprocessing.artefacts.files import key_of
 from preprocessing.artefacts.frame_stack import FrameReader, FrameWriter
+from preprocessing.artefacts.plain import plain
 from preprocessing.clips import MIN_FRAMES, Clip
 from preprocessing.errors import ClipRejectedError
 from preprocessing.faces import alignment
 from preprocessing.faces.alignment import Transform
-from preprocessing.faces.landmarks import Box, Landmarker, dlib_version
+from preprocessing.faces.landmarks import LANDMARKERS, Box, Landmarker
+from preprocessing.faces.points68 import eye_distance
 from preprocessing.faces.tracking import choose_face, follow
 from preprocessing.optical_flow import FlowSettings
 from preprocessing.video import Frame
@@ -41,20 +43,31 @@ class FaceSettings:
         landmark_frames: the clip is placed by the median landmarks of so many first frames.
         check_every: after so many frames the detector looks whether the face is still there.
         stabilise: remove the rigid head motion from frame to frame.
-        landmark_model: a 68-point predictor file; None takes the installed one.
+        library: the face library, a name of `preprocessing.faces.landmarks.LANDMARKERS`.
+        landmark_model: the library's model file, for dlib a 68-point predictor; None takes the installed one.
     """
 
     size: int = 192
     landmark_frames: int = 8
     check_every: int = 30
     stabilise: bool = True
+    library: str = "dlib"
     landmark_model: str | None = None
 
     def __post_init__(self) -> None:
+        LANDMARKERS.find(self.library)
         if not 64 <= self.size <= 512 or self.size % 4:
             raise ValueError(f"faces: size is {self.size} px, wanted a multiple of 4 from 64 to 512")
         if self.landmark_frames < 1 or self.check_every < 1:
             raise ValueError("faces: landmark_frames and check_every are numbers of frames, 1 or more")
+
+    def landmarker(self) -> Landmarker:
+        """The face library with its model; loading one takes half a second and 100 MB, so keep it.
+
+        Raises:
+            EnvironmentProblemError: the library or its model is not installed.
+        """
+        return LANDMARKERS.find(self.library)(None if self.landmark_model is None else Path(self.landmark_model))
 
 
 def process_clip(
@@ -71,7 +84,7 @@ def process_clip(
     """
     stop = None if clip.offset is None else clip.offset + 1
     digest = clip.frames.digest(clip.onset, stop)
-    libraries = {"dlib": dlib_version(), "opencv": cv2.__version__, "numpy": np.__version__}
+    libraries = {"faces": landmarker.version(), "opencv": cv2.__version__, "numpy": np.__version__}
     about = {"clip": describe(clip), "input": digest, "libraries": libraries}
     crop = ["cropped"] if clip.cropped else []
     faces_key = key_of("faces", FACES_VERSION, faces, digest, clip.onset, clip.offset, libraries, *crop)
@@ -174,7 +187,7 @@ def align_clip(clip: Clip, landmarker: Landmarker, settings: FaceSettings, out: 
         "n_frames": len(transforms),
         "n_declared": clip.frames.declared() if clip.offset is None else clip.n_frames,
         "faces_seen": faces_seen,
-        "eye_distance": round(float(np.linalg.norm(typical[36] - typical[45])), 2),
+        "eye_distance": round(eye_distance(typical), 2),
         "checks": watch.checks,
         "checks_missed": len(watch.missed),
         "unfollowed": unfollowed,

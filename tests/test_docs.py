@@ -22,7 +22,6 @@ from typer.testing import CliRunner
 from experiments.cli import app
 from fusion_net.models import MODELS
 from preprocessing.datasets import DATASETS
-from preprocessing.datasets.labels import SCHEMES
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs" / "guide").glob("*.md"))]
@@ -64,13 +63,13 @@ def workplace(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
         folder / "mylab_data/labels.csv", index=False
     )
     monkeypatch.chdir(folder)
-    tables = (DATASETS, SCHEMES, MODELS)
-    before = [dict(one) for one in tables]
+    tables = (DATASETS, MODELS)
+    before = [set(one) for one in tables]
     modules = set(sys.modules)
     yield folder
     for one, was in zip(tables, before, strict=True):
-        one.clear()
-        one.update(was)  # type: ignore[arg-type]
+        for name in set(one) - was:
+            del one[name]
     for name in set(sys.modules) - modules:
         package, _, leaf = name.rpartition(".")
         if "here" in str(getattr(sys.modules[name], "__file__", "")):

@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 
 from dynamic_images.spotting.motion_curve import VERSION, Candidate, SpotSettings, find_candidates, motion_curve
 from preprocessing.artefacts.clip_folder import ClipFolder, Entry, clip_folder
-from preprocessing.artefacts.files import key_of, plain
+from preprocessing.artefacts.files import key_of
+from preprocessing.artefacts.plain import plain
 from preprocessing.clips import Clip
 from preprocessing.errors import ClipRejectedError
-from preprocessing.faces.landmarks import Landmarker, dlib_version
+from preprocessing.faces.landmarks import Landmarker
 from preprocessing.video import Frame, image_sequence
 
 STAGE, CUT_STAGE = "spotting", "cut"
@@ -76,7 +77,7 @@ def propose(
     folder = clip_folder(root, video.clip_id)
     digest = video.frames.digest()
     measured = (settings.duration, settings.hold, settings.size)  # the rest only chooses among peaks
-    key = key_of(STAGE, VERSION, measured, video.fps, digest, dlib_version(), cv2.__version__, np.__version__)
+    key = key_of(STAGE, VERSION, measured, video.fps, digest, landmarker.version(), cv2.__version__, np.__version__)
     if not folder.fresh(STAGE, key):
         with folder.writing(STAGE, Entry(key, plain(settings)), input=digest) as scratch:
             curve, boxes = motion_curve(video.frames, video.fps, landmarker, settings, on_frame)

@@ -16,11 +16,11 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from dynamic_images.inputs import use
-from experiments.config import section
 from experiments.runs.system_registry import find_system
 from fusion_net.fit import FitSettings, fit
 from fusion_net.inputs import ClipTensors
 from fusion_net.models.contract import Model, new_model
+from preprocessing.artefacts.plain import from_plain
 
 CLIPS = 32
 """Clips that are timed; an epoch is scaled up from them."""
@@ -59,8 +59,8 @@ def measure(about: Mapping[str, Any]) -> Cost | None:
     found = find_system(about["model"])
     if not issubclass(found, Model):
         return None
-    settings = section(found.Settings, about["settings"], about["model"])
-    training: FitSettings = section(FitSettings, about["fit"], "fit")
+    settings = from_plain(found.Settings, about["settings"], about["model"])
+    training: FitSettings = from_plain(FitSettings, about["fit"], "fit")
     uses = [use(one["name"], **one["settings"]) for one in about["uses"]]
     model = new_model(found, settings, about["classes"], seed=0, inputs=uses)
     generator = torch.Generator().manual_seed(0)

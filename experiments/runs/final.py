@@ -19,7 +19,8 @@ from fusion_net.checkpoint import Checkpoint
 from fusion_net.export import ONNX
 from fusion_net.inference import strength
 from fusion_net.inputs import ClipTensors
-from preprocessing.artefacts.files import key_of, plain, write_text
+from preprocessing.artefacts.files import key_of, write_text
+from preprocessing.artefacts.plain import plain
 from preprocessing.errors import ToolkitError, UsageError
 
 CARD = "model_card.md"

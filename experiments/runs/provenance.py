@@ -10,11 +10,11 @@ from typing import Any
 
 import pandas as pd
 
-from experiments.labelling import scheme_name, with_classes
 from experiments.progress import Progress
 from experiments.runs.run import Run, read_json
-from preprocessing.artefacts.files import plain, write_text
-from preprocessing.datasets import Dataset, DataSettings, Survey, find_dataset, survey
+from preprocessing.artefacts.files import write_text
+from preprocessing.artefacts.plain import plain
+from preprocessing.datasets import ClipDataset, Dataset, DataSettings, LabelRule, Survey, find_dataset, survey
 from preprocessing.datasets.reading import check as doctor
 from preprocessing.datasets.reading.copies import Finding
 from preprocessing.errors import DatasetError, UsageError
@@ -75,15 +75,15 @@ def check_settings(cache: Path, settings: DataSettings) -> None:
             )
 
 
-def classes_in_use(dataset: Dataset, scheme: str | None, manifest: pd.DataFrame) -> str:
+def classes_in_use(rule: LabelRule, manifest: pd.DataFrame) -> str:
     """The label scheme and how many clips of a manifest each class has, in one line."""
-    classes, rows = with_classes(dataset, scheme, manifest)
+    classes, rows = rule.apply(manifest)
     counts = rows["label"].value_counts()
     each = ", ".join(f"{label} {counts.get(label, 0)}" for label in classes)
     rejected = int((manifest["status"] != "ok").sum())
     people = rows["subject"].nunique()
     return (
-        f"label scheme {scheme_name(dataset, scheme)}: {len(rows)} clips of {people} subjects, {each}; "
+        f"label scheme {rule.name}: {len(rows)} clips of {people} subjects, {each}; "
         f"{len(manifest) - len(rows) - rejected} of other classes, {rejected} rejected"
     )
 
@@ -104,9 +104,9 @@ def check(
         UsageError: there is no such data set, or nothing is known that its copies could be compared with.
     """
     dataset = find_dataset(name)
-    if dataset.layout is None:
+    layout = dataset.layout_of(settings) if isinstance(dataset, ClipDataset) else None
+    if layout is None:
         raise UsageError(f"there is nothing to check {name} against: wanted a data set with a published layout")
-    layout = dataset.layout(settings)
     try:
         found = survey(layout, root, settings)
     except DatasetError as error:

@@ -25,7 +25,8 @@ from fusion_net.inference import predict
 from fusion_net.inputs import ClipTensors, Scaler
 from fusion_net.models.contract import Model, new_model
 from fusion_net.seeds import fold_seed
-from preprocessing.artefacts.files import key_of, plain
+from preprocessing.artefacts.files import key_of
+from preprocessing.artefacts.plain import plain
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,12 @@
-"""One small adapter per data set: a root folder becomes a list of clips.
+"""Data sets by name; each is a small adapter that turns a root folder into a list of clips.
 
-An adapter is a module with ``load(root) -> list[Clip]``, or a `layout.Layout` where the data set has an annotation
-table and folders of frames. It reads, checks and names what is wrong; it never writes. Add one by writing the module
-and a line in `DATASETS`.
+An adapter is a module with ``load(root) -> list[Clip]``, or a `reading.layout.Layout` if the data set has an annotation
+table and folders of frames. It reads, checks and names what is wrong; it never writes. A package adds a data set by an
+entry point of the group ``mer.datasets`` that names a `ClipDataset` or `ImageDataset`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
-
-from preprocessing.clips import Clip
 from preprocessing.datasets import (
     casme,
     casme2,
@@ -26,100 +20,72 @@ from preprocessing.datasets import (
     synthetic,
     videos,
 )
-from preprocessing.datasets.composites import COMPOSITES, JOIN, is_composite
+from preprocessing.datasets.composites import JOIN, MEGC2019
+from preprocessing.datasets.kinds import ClipDataset, Composite, Dataset, ImageDataset, join_of
+from preprocessing.datasets.labels import SCHEMES, LabelRule
 from preprocessing.datasets.reading.layout import Layout
 from preprocessing.datasets.reading.survey import Survey, survey
 from preprocessing.datasets.settings import DataSettings
-from preprocessing.errors import UsageError
+from preprocessing.datasets.user_schemes import read_schemes
+from preprocessing.registry import Registry
 
 
-@dataclass(frozen=True)
-class Dataset:
-    """What the command line knows about a data set.
-
-    Attributes:
-        name: on the command line.
-        load: root → clips, with the data set's own defaults.
-        about: one line.
-        labelled: whether there is anything to train on.
-        members: of a composite, the data sets that it is made of.
-        layout: settings → layout, for a data set that can be surveyed; None for one that has only ``load``.
-        schemes: name of its label schemes in `labels.SCHEMES`; the data set's own unless one of its parts has others.
-    """
-
-    name: str
-    load: Callable[[Path], Sequence[Any]]  # of `Clip`; `streams` has images and no frames, `streams.StreamClip`
-    about: str
-    labelled: bool = True
-    members: tuple[str, ...] = ()
-    layout: Callable[[DataSettings], Layout] | None = None
-    schemes: str = ""
-
-    def __post_init__(self) -> None:
-        if not self.schemes:
-            object.__setattr__(self, "schemes", self.name)
-
-    def clips(self, root: Path, settings: DataSettings) -> tuple[list[Any], Survey | None]:
-        """The clips below ``root``, and what else was seen there.
-
-        Raises:
-            DatasetError: the root does not hold the data set.
-            UsageError: a setting that has no effect on this data set.
-        """
-        if self.layout is None:
-            settings.refuse_other_than((), self.name)
-            return list(self.load(root)), None
-        found = survey(self.layout(settings), root, settings)
-        return list(found.clips), found
-
-
-def _surveyed(layout: Layout, about: str, part_c: Layout | None = None) -> Dataset:
-    def choose(settings: DataSettings) -> Layout:
-        return part_c if part_c is not None and settings.part == "c" else layout
-
-    def load(root: Path) -> list[Clip]:
-        return list(survey(layout, root).clips)
-
+def _surveyed(layout: Layout, about: str) -> ClipDataset:
     least = "" if layout.certain else "; least certain: no real table was seen"
-    return Dataset(layout.name, load, about + least, layout=choose)
+    return ClipDataset(layout.name, about + least, layout=layout, options=layout.options)
 
 
-DATASETS = {
-    dataset.name: dataset
-    for dataset in (
-        Dataset("synthetic", synthetic.load, "the embedded corpus with known ground truth (made by `mer synth`)"),
-        Dataset("streams", streams.load, "precomputed images, two per clip, from a CSV; nothing of a video is needed"),
-        Dataset("videos", videos.load, "any folder of video files or image sequences, without labels", labelled=False),
-        _surveyed(casme2.LAYOUT, "CASME II, raw or cropped"),
-        _surveyed(samm.LAYOUT, "SAMM, raw or cropped"),
-        _surveyed(smic.LAYOUT, "SMIC, high-speed clips, raw or cropped"),
-        _surveyed(mmew.LAYOUT, "MMEW, micro-expressions"),
-        _surveyed(casme_squared.LAYOUT, "CAS(ME)², micro- or macro-expressions"),
-        _surveyed(casme_cubed.LAYOUT, "CAS(ME)³, part A or C", casme_cubed.PART_C),
-        _surveyed(casme.LAYOUT, "CASME"),
-        _surveyed(four_dme.LAYOUT, "4DME, grey micro-expression clips"),
-    )
-}
+OWN: tuple[Dataset, ...] = (
+    ClipDataset(
+        "synthetic",
+        "the embedded corpus with known ground truth (made by `mer synth`)",
+        load=synthetic.load,
+        schemes=SCHEMES["synthetic"],
+        needs_root=False,
+    ),
+    ImageDataset("streams", "precomputed images, two per clip, from a CSV; nothing of a video is needed", streams.load),
+    ClipDataset("videos", "any folder of video files or image sequences, without labels", load=videos.load),
+    _surveyed(casme2.LAYOUT, "CASME II, raw or cropped"),
+    _surveyed(samm.LAYOUT, "SAMM, raw or cropped"),
+    _surveyed(smic.LAYOUT, "SMIC, high-speed clips, raw or cropped"),
+    _surveyed(mmew.LAYOUT, "MMEW, micro-expressions"),
+    _surveyed(casme_squared.LAYOUT, "CAS(ME)², micro- or macro-expressions"),
+    ClipDataset(
+        "casme_cubed",
+        "CAS(ME)³, part A or C",
+        layout=casme_cubed.layout,
+        options=casme_cubed.LAYOUT.options,
+    ),
+    _surveyed(casme.LAYOUT, "CASME"),
+    _surveyed(four_dme.LAYOUT, "4DME, grey micro-expression clips"),
+    Composite("megc2019", "CASME II, SAMM and SMIC as one, in 3 classes", fixed=MEGC2019),
+)
+"""Those that come with the toolkit."""
+
+DATASETS: Registry[Dataset] = Registry("mer.datasets", "data set", {dataset.name: dataset for dataset in OWN})
+"""Name → data set. From a notebook, `DATASETS["mylab"] = ClipDataset("mylab", "about it", load=load)`."""
 
 
-def find_dataset(name: str, settings: DataSettings | None = None) -> Dataset:
-    """The data set of that name; with settings that choose a part of it, that part.
+def find_dataset(name: str) -> Dataset:
+    """The data set of that name, or of several names joined by ``+``.
 
     Raises:
         UsageError: there is none; the message lists the names.
     """
-    if is_composite(name):
-        members = COMPOSITES[name].members if name in COMPOSITES else name.split(JOIN)
-        return Dataset(name, _nothing, "made of the caches of its members", members=tuple(members))
-    if name not in DATASETS:
-        raise UsageError(f"data set {name!r} is unknown: choose one of {', '.join(sorted((*DATASETS, *COMPOSITES)))}")
-    found = DATASETS[name]
-    part = "-c" if settings is not None and settings.part == "c" and found.layout is not None else ""
-    return replace(found, schemes=name + part)
+    return join_of(name, DATASETS) if JOIN in name else DATASETS.find(name)
 
 
-def _nothing(root: Path) -> list[Any]:
-    raise UsageError(f"a composite has no folder of its own, so {root} has no effect: build its members")
-
-
-__all__ = ["COMPOSITES", "DATASETS", "DataSettings", "Dataset", "Survey", "find_dataset", "survey"]
+__all__ = [
+    "DATASETS",
+    "OWN",
+    "ClipDataset",
+    "Composite",
+    "DataSettings",
+    "Dataset",
+    "ImageDataset",
+    "LabelRule",
+    "Survey",
+    "find_dataset",
+    "read_schemes",
+    "survey",
+]

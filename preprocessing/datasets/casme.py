@@ -8,6 +8,7 @@ numbers are those of the files.
 from __future__ import annotations
 
 from preprocessing.datasets.casme2 import COLUMNS, folder_key, row_of
+from preprocessing.datasets.labels import SCHEMES
 from preprocessing.datasets.reading.layout import Layout, Published, rows_by_header
 
 LAYOUT = Layout(
@@ -36,6 +37,7 @@ LAYOUT = Layout(
         ),
     ),
     licence="Institute of Psychology, Chinese Academy of Sciences (casme.psych.ac.cn)",
+    schemes=SCHEMES["casme"],
     offers=("variant", "apex", "table", "corrections"),
     certain=False,
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from preprocessing.datasets.labels import SCHEMES
 from preprocessing.datasets.reading.cells import subject_number
 from preprocessing.datasets.reading.folders import ImageFolder
 from preprocessing.datasets.reading.layout import (
@@ -17,7 +18,7 @@ from preprocessing.datasets.reading.layout import (
     Published,
     Row,
     clip_name,
-    is_prose,
+    is_footnote,
     numbered_subject,
     rows_by_header,
 )
@@ -29,7 +30,7 @@ _REST = {"others": 99, "disgust": 63, "happiness": 32, "repression": 27}
 
 def row_of(row: TableRow, where: str) -> Row | None:
     """A row of the table, CASME's too."""
-    if is_prose(row):
+    if is_footnote(row):
         return None
     number, subject = numbered_subject("sub{:02d}", row.cells["subject"], where)
     name = clip_name(row.cells["clip"], where)
@@ -65,5 +66,6 @@ LAYOUT = Layout(
         ),
     ),
     licence="Institute of Psychology, Chinese Academy of Sciences (casme.psych.ac.cn)",
+    schemes=SCHEMES["casme2"],
     offers=("variant", "apex", "table", "corrections"),
 )

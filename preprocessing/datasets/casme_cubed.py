@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from preprocessing.datasets.labels import SCHEMES
 from preprocessing.datasets.reading.cells import subject_number
 from preprocessing.datasets.reading.folders import ImageFolder
 from preprocessing.datasets.reading.layout import (
@@ -19,7 +20,7 @@ from preprocessing.datasets.reading.layout import (
     Published,
     Row,
     clip_name,
-    is_prose,
+    is_footnote,
     numbered_subject,
     rows_by_header,
 )
@@ -28,12 +29,11 @@ from preprocessing.datasets.reading.tables import TableRow
 COLUMNS = ("subject", "clip", "onset", "apex", "offset", "emotion")
 COLUMNS_C = ("subject", "clip", "onset", "offset", "emotion")
 _COLOUR = {"color", "colour", "rgb"}
-_OFFERS = ("part", "apex", "table", "corrections")
 _LICENCE = "Institute of Psychology, Chinese Academy of Sciences (casme.psych.ac.cn)"
 
 
 def _row(row: TableRow, where: str) -> Row | None:
-    if is_prose(row):
+    if is_footnote(row):
         return None
     number, subject = numbered_subject("spNO.{}", row.cells["subject"], where)
     video = clip_name(row.cells["clip"], where).lower()
@@ -58,7 +58,7 @@ def _folder_key(folder: ImageFolder) -> Key | None:
 
 
 def _row_c(row: TableRow, where: str) -> Row | None:
-    if is_prose(row):
+    if is_footnote(row):
         return None
     number, subject = numbered_subject("{:02d}", row.cells["subject"], where)
     return Row(where, subject, clip_name(row.cells["clip"], where), ((number,),), row.cells)
@@ -100,7 +100,8 @@ LAYOUT = Layout(
         ),
     ),
     licence=_LICENCE,
-    offers=_OFFERS,
+    schemes=SCHEMES["casme_cubed"],
+    options={"part": ("a", "c")},
 )
 
 PART_C = replace(
@@ -112,5 +113,11 @@ PART_C = replace(
     rows=rows_by_header(COLUMNS_C, _row_c),
     folder_key=_folder_key_c,
     published=(Published("part C", 30, {"negative": 99, "surprise": 30, "others": 20, "positive": 16}),),
+    schemes=SCHEMES["casme_cubed-c"],
     numbering="order",
 )
+
+
+def layout(part: str) -> Layout:
+    """The layout of part ``a`` or ``c``."""
+    return PART_C if part == "c" else LAYOUT

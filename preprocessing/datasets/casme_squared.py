@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from preprocessing.datasets.labels import SCHEMES
 from preprocessing.datasets.reading.cells import Cell, subject_number, text_of, whole_number
 from preprocessing.datasets.reading.folders import ImageFolder
 from preprocessing.datasets.reading.layout import (
@@ -57,12 +58,13 @@ def _rows(source: Source) -> tuple[list[Row], list[str]]:
         name = next((name for name, grid in sheets.items() if _is_data(grid)), "")
         if not name:
             raise DatasetError(
-                f"{source.table.name} is no table of CAS(ME)²: no sheet has {', '.join(NAMES[c][0] for c in COLUMNS)} "
-                "as its header, or rows like 1, anger1_1, 557, 561, 568, 4, negative, micro-expression without one"
+                f"{source.table.name} is not a table of CAS(ME)²: no sheet has "
+                f"{', '.join(NAMES[c][0] for c in COLUMNS)} as its header, or rows like 1, anger1_1, 557, "
+                "561, 568, 4, negative, micro-expression without one"
             )
         rows = table_rows(sheets[name], 0, PLACES)
     subjects = _subjects(sheets)
-    wanted = source.settings.expression or "micro"
+    wanted = source.options["expression"]
     made, stray = sort_out(rows, source.table.name, lambda row, where: _row(row, where, subjects))
     return [row for row in made if wanted == "both" or row.text("kind").lower().startswith(wanted)], stray
 
@@ -126,6 +128,8 @@ LAYOUT = Layout(
         Published("the 300 macro-expressions", 22, {"negative": 105, "positive": 116, "others": 63, "surprise": 16}),
     ),
     licence="Institute of Psychology, Chinese Academy of Sciences (casme.psych.ac.cn)",
-    offers=("variant", "apex", "expression", "table", "corrections"),
+    schemes=SCHEMES["casme_squared"],
+    offers=("variant", "apex", "table", "corrections"),
+    options={"expression": ("micro", "macro", "both")},
     offset_from_apex=True,
 )

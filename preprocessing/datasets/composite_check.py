@@ -1,4 +1,4 @@
-"""A composite against the organisers' own list of clips, which the user has and the toolkit does not ship.
+"""Compare a composite with the organisers' own list of clips, which the user has and the toolkit does not ship.
 
 The list of MEGC2019 is ``combined_3class_gt.csv``: no header, ``db, subject, clip, label``; subjects are ``sub01``,
 ``s01`` or ``6``, SMIC clips ``s01_ne_01``; 0 is negative, 1 positive, 2 surprise. Blank lines occur.
@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from preprocessing.csv_rows import read_csv_cells
-from preprocessing.datasets.composites import Composite
+from preprocessing.datasets.composites import CompositeRule
 from preprocessing.errors import DatasetError
 
 LABELS = {"0": "negative", "1": "positive", "2": "surprise"}
@@ -21,20 +21,20 @@ Key = tuple[str, int, str]
 """Data set, number of the subject, clip: what is left when spellings are."""
 
 
-def differences(composite: Composite, manifest: pd.DataFrame, path: Path) -> list[str]:
-    """Row by row what the list has and the rule gives otherwise, in words; empty where they agree.
+def differences(rule: CompositeRule, manifest: pd.DataFrame, path: Path) -> list[str]:
+    """Row by row what the list has and the rule gives otherwise, in words; empty if they agree.
 
     Args:
-        composite: the rule.
+        rule: of the composite.
         manifest: of the composite; rejected clips count, the list knows nothing of faces.
         path: the organisers' CSV.
 
     Raises:
-        DatasetError: it is no such list, or lists a clip twice.
+        DatasetError: it is not such a list, or lists a clip twice.
     """
-    listed = _listed(path, composite)
+    listed = _listed(path, rule)
     ours: dict[Key, tuple[str, str]] = {}
-    for clip_id, label in zip(manifest["clip_id"], composite.labels(manifest), strict=True):
+    for clip_id, label in zip(manifest["clip_id"], rule.labels(manifest), strict=True):
         if label is not None:
             dataset, subject, clip = clip_id.split("/", 2)
             ours[_key(dataset, subject, clip)] = (clip_id, label)
@@ -47,16 +47,16 @@ def differences(composite: Composite, manifest: pd.DataFrame, path: Path) -> lis
     return sorted(found)
 
 
-def _listed(path: Path, composite: Composite) -> dict[Key, tuple[str, str]]:
+def _listed(path: Path, rule: CompositeRule) -> dict[Key, tuple[str, str]]:
     """Key → (line of the list in words, class)."""
     found: dict[Key, tuple[str, str]] = {}
     for row in read_csv_cells(path):
         cells = [row.cells.get(str(i), "") for i in range(4)]
         dataset, subject, clip, label = cells
-        if len(row.cells) != 4 or dataset.lower() not in composite.members or label not in LABELS:
+        if len(row.cells) != 4 or dataset.lower() not in rule.members or label not in LABELS:
             raise DatasetError(
                 f"{path}, line {row.line}: {', '.join(row.cells.values())!r}, wanted db, subject, clip, label with db "
-                f"one of {', '.join(composite.members)} and label 0, 1 or 2"
+                f"one of {', '.join(rule.members)} and label 0, 1 or 2"
             )
         if not re.search(r"\d", subject):
             raise DatasetError(f"{path}, line {row.line}: subject {subject!r} has no number")

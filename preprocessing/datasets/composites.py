@@ -1,4 +1,4 @@
-"""Several data sets as one: whose clips, of which class, and what is left out. The rules are data.
+"""Several data sets joined into one: the rule that says whose clips, of which class, and what is left out.
 
 A composite is made from caches that exist: every member is built by `mer dataset` first, nothing is copied, and clip
 ids keep their data set (``casme2/sub01/EP02_01f``), so that subject 1 of two data sets is two people.
@@ -15,15 +15,16 @@ import pandas as pd
 
 from preprocessing.artefacts.clip_folder import clip_folder, write_members
 from preprocessing.artefacts.manifest import MANIFEST, read_manifest, write_manifest_table
-from preprocessing.datasets.labels import SCHEMES, Scheme, class_of
+from preprocessing.datasets.labels import SCHEMES, Scheme, Schemes, class_of
 from preprocessing.errors import DatasetError, ToolkitError, UsageError
 
 JOIN = "+"
+"""Between the names of data sets that are to be one."""
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A clip that a rule leaves out, and why; with ``emotion`` only where the table calls it so."""
+    """A clip that a rule leaves out, and why; with ``emotion`` only if the table calls it so."""
 
     clip_id: str
     why: str
@@ -31,14 +32,14 @@ class LeftOut:
 
 
 @dataclass(frozen=True)
-class Composite:
+class CompositeRule:
     """A rule that makes one data set of several.
 
     Attributes:
         name: ``megc2019``, or the members joined by ``+``.
         members: data set → class → its own emotion words; the first one's order of classes is that of every table.
         left_out: single clips.
-        published: data set → (clips, subjects) as published, where they are.
+        published: data set → (clips, subjects) as published, if they are.
     """
 
     name: str
@@ -52,36 +53,22 @@ class Composite:
         return tuple(next(iter(self.members.values())))
 
     def class_of(self, clip_id: str, emotion: str | None) -> str | None:
-        """The class of a clip, or None where the rule leaves it out."""
+        """The class of a clip, or None if the rule leaves it out."""
         for out in self.left_out:
             if out.clip_id == clip_id and out.emotion in (None, emotion):
                 return None
         return class_of(emotion, self.members.get(clip_id.split("/", 1)[0], {}))
 
     def labels(self, manifest: pd.DataFrame) -> pd.Series:
-        """The class of every row of a manifest, None where the rule leaves it out."""
+        """The class of every row of a manifest, None if the rule leaves it out."""
         words = manifest["emotion"].where(manifest["emotion"].notna(), None)
         classes = [self.class_of(*row) for row in zip(manifest["clip_id"], words, strict=True)]
         return pd.Series(classes, index=manifest.index, dtype=object)
 
 
-MEGC2019 = Composite(
+MEGC2019 = CompositeRule(
     "megc2019",
-    members=MappingProxyType(
-        {
-            "casme2": {
-                "negative": ("disgust", "repression"),
-                "positive": ("happiness",),
-                "surprise": ("surprise",),
-            },
-            "samm": {
-                "negative": ("anger", "contempt", "disgust", "fear", "sadness"),
-                "positive": ("happiness",),
-                "surprise": ("surprise",),
-            },
-            "smic": {"negative": ("negative",), "positive": ("positive",), "surprise": ("surprise",)},
-        }
-    ),
+    members=MappingProxyType({name: SCHEMES[name]["3"] for name in ("casme2", "samm", "smic")}),
     left_out=(
         LeftOut("casme2/sub04/EP12_01f", "its apex is not annotated"),
         LeftOut("casme2/sub05/EP09_05f", "its apex is its onset"),
@@ -97,70 +84,52 @@ doi 10.1109/FG.2019.8756611): 442 clips of 68 subjects, 250 negative, 109 positi
 CASME II belong to no class. The list of clips is the organisers'; the reasons for single clips are our reading of it.
 """
 
-COMPOSITES = {MEGC2019.name: MEGC2019}
 
-
-def is_composite(name: str) -> bool:
-    """Whether a data set's name means several."""
-    return name in COMPOSITES or JOIN in name
-
-
-def find_composite(name: str, scheme: str | None = None) -> Composite:
-    """The composite of that name: one of `COMPOSITES`, or ``casme2+samm`` for any list with a common label scheme.
+def common_rule(name: str, members: Mapping[str, Schemes], scheme: str | None = None) -> CompositeRule:
+    """A rule by a label scheme that all members have.
 
     Args:
         name: of the composite.
-        scheme: for a list: the scheme that all members have under this name, with the same classes; None takes the
-            first of the first member that all have.
+        members: data set → its label schemes.
+        scheme: the scheme that all members have under this name, with the same classes; None takes the first of the
+            first member that all have.
 
     Raises:
-        UsageError: a member is unknown, has no labels or occurs twice, there is no common scheme, or a scheme is given
-            where it would have no effect.
+        UsageError: there is no such scheme.
     """
-    if name in COMPOSITES:
-        if scheme is not None:
-            raise UsageError(
-                f"evaluation.scheme = {scheme!r} has no effect on {name}, whose classes are "
-                f"{', '.join(COMPOSITES[name].classes)}: leave it out"
-            )
-        return COMPOSITES[name]
-    members = name.split(JOIN)
-    unknown = [member for member in members if member not in SCHEMES]
-    if unknown or len(members) < 2 or len(set(members)) < len(members):
-        wrong = f"there is no data set {unknown[0]!r} with label schemes" if unknown else "wanted two or more different"
-        raise UsageError(f"data set {name!r}: {wrong}; join some of {', '.join(SCHEMES)} with {JOIN}")
+    first, *others = members.values()
     common = [
-        label
-        for label, classes in SCHEMES[members[0]].items()
-        if all(set(SCHEMES[member].get(label, ())) == set(classes) for member in members[1:])
+        label for label, classes in first.items() if all(set(other.get(label, ())) == set(classes) for other in others)
     ]
     if not common or scheme not in (None, *common):
-        offered = "; ".join(f"{member} has {', '.join(SCHEMES[member])}" for member in members)
-        wanted = "a label scheme" if scheme is None else f"a label scheme {scheme!r}"
+        offered = "; ".join(f"{member} has {', '.join(schemes)}" for member, schemes in members.items())
+        wanted = "label scheme" if scheme is None else f"label scheme {scheme!r}"
         found = f"common ones are {', '.join(common)}" if common else f"none has the same classes in all: {offered}"
-        raise UsageError(f"{name} has no {wanted.removeprefix('a ')} that all members share: {found}")
+        raise UsageError(f"{name} has no {wanted} that all members share: {found}")
     chosen = scheme or common[0]
-    order = tuple(SCHEMES[members[0]][chosen])
-    return Composite(name, {m: {label: SCHEMES[m][chosen][label] for label in order} for m in members})
+    order = tuple(first[chosen])
+    return CompositeRule(
+        name, {member: {label: schemes[chosen][label] for label in order} for member, schemes in members.items()}
+    )
 
 
-def join(composite: Composite, cache: Path, suffix: str = "") -> pd.DataFrame:
+def join(rule: CompositeRule, cache: Path, suffix: str = "") -> pd.DataFrame:
     """Write the manifest of a composite, whose rows stay in the caches of its members; returns the manifest.
 
     Args:
-        composite: the rule. Rows that it leaves out stay in the manifest, so that they are counted.
+        rule: rows that it leaves out stay in the manifest, so that they are counted.
         cache: the composite's folder; those of its members lie beside it under their names.
-        suffix: of the members' folders, where they are a variant (``casme2-cropped``).
+        suffix: of the members' folders if they are a variant (``casme2-cropped``).
 
     Raises:
         DatasetError: members are not built yet, or not with the same settings.
     """
-    folders = {member: cache.parent / f"{member}{suffix}" for member in composite.members}
+    folders = {member: cache.parent / f"{member}{suffix}" for member in rule.members}
     lacking = [member for member, folder in folders.items() if not (folder / MANIFEST).is_file()]
     if lacking:
         commands = ", ".join(f"`mer dataset {member} --root PATH`" for member in lacking)
         raise DatasetError(
-            f"{composite.name} is made of {', '.join(composite.members)}, and {folders[lacking[0]] / MANIFEST} does "
+            f"{rule.name} is made of {', '.join(rule.members)}, and {folders[lacking[0]] / MANIFEST} does "
             f"not exist: build {commands} first"
         )
     manifests = {member: read_manifest(folder) for member, folder in folders.items()}
@@ -168,33 +137,33 @@ def join(composite: Composite, cache: Path, suffix: str = "") -> pd.DataFrame:
         foreign = rows[~rows["clip_id"].str.startswith(f"{member}/")]
         if len(foreign):
             raise DatasetError(f"{folders[member]} holds {foreign['clip_id'].iloc[0]}, which is no clip of {member}")
-    _check_settings(composite, folders, manifests)
+    _check_settings(rule, folders, manifests)
     whole = pd.concat([rows.convert_dtypes() for rows in manifests.values()], ignore_index=True)
     write_members(cache, {member: f"../{folder.name}" for member, folder in folders.items()})
     write_manifest_table(cache, whole)
     return read_manifest(cache)
 
 
-def count(composite: Composite, manifest: pd.DataFrame) -> list[str]:
+def count(rule: CompositeRule, manifest: pd.DataFrame) -> list[str]:
     """What the rule leaves out, then clips and subjects of each member and of all, as published or not.
 
     Rejected clips count: the rule is about annotations, and a face that is not found is another matter.
     """
-    rows = manifest.assign(label=composite.labels(manifest)).dropna(subset="label")
+    rows = manifest.assign(label=rule.labels(manifest)).dropna(subset="label")
     words = dict(zip(manifest["clip_id"], manifest["emotion"], strict=True))
-    out = [o for o in composite.left_out if o.clip_id in words and o.emotion in (None, words[o.clip_id])]
+    out = [o for o in rule.left_out if o.clip_id in words and o.emotion in (None, words[o.clip_id])]
     lines = [f"left out: {o.clip_id}: {o.why}" for o in out]
-    for member in composite.members:
+    for member in rule.members:
         part = rows[rows["clip_id"].str.startswith(f"{member}/")]
         have = (len(part), part["subject"].nunique())
-        per_class = ", ".join(f"{int((part['label'] == name).sum())} {name}" for name in composite.classes)
-        lines.append(f"{member}: {_clips(*have)} ({per_class}){_against(have, composite.published.get(member))}")
+        per_class = ", ".join(f"{int((part['label'] == name).sum())} {name}" for name in rule.classes)
+        lines.append(f"{member}: {_clips(*have)} ({per_class}){_against(have, rule.published.get(member))}")
     have = (len(rows), rows["subject"].nunique())
-    published = list(composite.published.values())
+    published = list(rule.published.values())
     total = (sum(n for n, _ in published), sum(s for _, s in published)) if published else None
     rejected = int((rows["status"] == "rejected").sum())
     unusable = f"; {rejected} of them were rejected and are not evaluated" if rejected else ""
-    return [*lines, f"{composite.name}: {_clips(*have)}{_against(have, total)}{unusable}"]
+    return [*lines, f"{rule.name}: {_clips(*have)}{_against(have, total)}{unusable}"]
 
 
 def _clips(clips: int, subjects: int) -> str:
@@ -207,7 +176,7 @@ def _against(have: tuple[int, int], published: tuple[int, int] | None) -> str:
     return ", as published" if have == published else f", published are {_clips(*published)}"
 
 
-def _check_settings(composite: Composite, folders: Mapping[str, Path], manifests: Mapping[str, pd.DataFrame]) -> None:
+def _check_settings(rule: CompositeRule, folders: Mapping[str, Path], manifests: Mapping[str, pd.DataFrame]) -> None:
     """Members made in two ways could be told apart by how they were made."""
     first: dict[str, tuple[str, object]] = {}
     for member, rows in manifests.items():
@@ -218,6 +187,6 @@ def _check_settings(composite: Composite, folders: Mapping[str, Path], manifests
             other, known = first.setdefault(stage, (member, settings))
             if known != settings:
                 raise ToolkitError(
-                    f"{composite.name}: {member} was built with other settings of {stage} than {other}; build both "
+                    f"{rule.name}: {member} was built with other settings of {stage} than {other}; build both "
                     "with the same, for example by the same --config"
                 )

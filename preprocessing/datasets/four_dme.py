@@ -8,6 +8,7 @@ schemes.
 
 from __future__ import annotations
 
+from preprocessing.datasets.labels import SCHEMES
 from preprocessing.datasets.reading.cells import subject_number
 from preprocessing.datasets.reading.folders import ImageFolder
 from preprocessing.datasets.reading.layout import (
@@ -15,7 +16,7 @@ from preprocessing.datasets.reading.layout import (
     Layout,
     Row,
     clip_name,
-    is_prose,
+    is_footnote,
     numbered_subject,
     rows_by_header,
 )
@@ -26,7 +27,7 @@ _OTHER_KINDS = {"rgb", "depth", "di4d"}
 
 
 def _row(row: TableRow, where: str) -> Row | None:
-    if is_prose(row):
+    if is_footnote(row):
         return None
     number, subject = numbered_subject("sub{:02d}", row.cells["subject"], where)
     name = clip_name(row.cells["clip"], where)
@@ -51,5 +52,6 @@ LAYOUT = Layout(
     folder_key=_folder_key,
     published=(),
     licence="University of Oulu, Center for Machine Vision and Signal Analysis",
+    schemes=SCHEMES["4dme"],
     certain=False,
 )

@@ -1,16 +1,22 @@
-"""Label schemes as data: which of a data set's own emotion words make which class."""
+"""Label schemes (which emotion words of a data set make which class), and rules that label a manifest by them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
 
 from preprocessing.errors import DatasetError
 
 OBJECTIVE = "objective class "
-"""What stands before the number where a scheme means objective classes and not emotion words."""
+"""Stands before the number in a scheme that means objective classes and not emotion words."""
 
 Scheme = Mapping[str, tuple[str, ...]]
 """Class name → the data set's words that belong to it. The order of classes is the order of every table."""
+Schemes = Mapping[str, Scheme]
+"""The label schemes of a data set by name; the first is the default."""
 
 
 def _own(*words: str) -> Scheme:
@@ -91,13 +97,60 @@ SCHEMES: dict[str, dict[str, Scheme]] = {
 """Per data set, schemes by name; the first is the default. `docs/datasets.md` says how many clips each has."""
 
 
-def find_scheme(dataset: str, name: str | None = None) -> tuple[str, Scheme]:
-    """Name and scheme; the data set's default for None.
+@dataclass(frozen=True)
+class LabelRule:
+    """Which class each clip of a manifest belongs to.
+
+    Attributes:
+        name: of the label scheme, for messages and reports.
+        classes: in the order of every table; empty if they are the labels that occur, see `apply`.
+        labels: manifest → the class of every row, None for a row that the rule leaves out.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    labels: Callable[[pd.DataFrame], pd.Series]
+
+    def apply(self, manifest: pd.DataFrame) -> tuple[tuple[str, ...], pd.DataFrame]:
+        """The classes, and the usable rows that have one, with it in the column ``label``.
+
+        Classes that the rule does not name are the labels that occur in the manifest, whole numbers by value and then
+        words by alphabet.
+        """
+        labels = self.labels(manifest)
+        rows = manifest.assign(label=labels)
+        usable = rows[rows["label"].notna() & (rows["status"] == "ok")].reset_index(drop=True)
+        return self.classes or tuple(class_order(labels.dropna())), usable
+
+
+def scheme_rule(name: str, scheme: Scheme) -> LabelRule:
+    """Classes by emotion word or objective class, as a label scheme has them."""
+
+    def labels(manifest: pd.DataFrame) -> pd.Series:
+        objective = manifest.get("objective_class", pd.Series(dtype=str)).reindex(manifest.index)
+        pairs = zip(manifest["emotion"], objective, strict=True)
+        found = [class_of(_text(word), scheme, _text(number)) for word, number in pairs]
+        return pd.Series(found, index=manifest.index, dtype=object)
+
+    return LabelRule(name, tuple(scheme), labels)
+
+
+def column_rule() -> LabelRule:
+    """The manifest's own words are the classes."""
+
+    def labels(manifest: pd.DataFrame) -> pd.Series:
+        words = manifest["emotion"]
+        return words.astype(object).where(words.notna(), None)
+
+    return LabelRule("of the column label", (), labels)
+
+
+def find_scheme(dataset: str, schemes: Schemes, name: str | None = None) -> tuple[str, Scheme]:
+    """Name and scheme; the first of ``schemes`` for None.
 
     Raises:
         DatasetError: the data set has no labels, or no scheme of that name.
     """
-    schemes = SCHEMES.get(dataset)
     if not schemes:
         raise DatasetError(f"data set {dataset!r} has no labels, so there is nothing to train on")
     name = name or next(iter(schemes))
@@ -107,11 +160,15 @@ def find_scheme(dataset: str, name: str | None = None) -> tuple[str, Scheme]:
 
 
 def class_of(emotion: str | None, scheme: Scheme, objective_class: str | None = None) -> str | None:
-    """The class that a clip belongs to by its emotion or objective class, or None where the scheme leaves it out."""
+    """The class that a clip belongs to by its emotion or objective class, or None if the scheme leaves it out."""
     words = {emotion, None if objective_class is None else OBJECTIVE + objective_class}
     return next((label for label, members in scheme.items() if words & set(members)), None)
 
 
 def class_order(labels: Iterable[str]) -> list[str]:
-    """Each label once, whole numbers by value and then words by alphabet: a class list where none is given."""
+    """Each label once, whole numbers by value and then words by alphabet: the class list if none is given."""
     return sorted(set(labels), key=lambda text: (0, int(text), text) if text.isdecimal() else (1, 0, text))
+
+
+def _text(cell: Any) -> str | None:
+    return None if pd.isna(cell) else str(cell)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 
+from preprocessing.datasets.labels import SCHEMES
 from preprocessing.datasets.reading.cells import emotion_word
 from preprocessing.datasets.reading.folders import ImageFolder
 from preprocessing.datasets.reading.layout import (
@@ -20,7 +21,7 @@ from preprocessing.datasets.reading.layout import (
     Source,
     StrayRowError,
     clip_name,
-    is_prose,
+    is_footnote,
     rows_by_header,
 )
 from preprocessing.datasets.reading.tables import TableRow
@@ -32,7 +33,7 @@ _CLIP = re.compile(r"s(\d+)-(\d+)-(\d+)")
 
 
 def _row(row: TableRow, where: str) -> Row | None:
-    if is_prose(row):
+    if is_footnote(row):
         return None
     name = clip_name(row.cells["clip"], where)
     match = _CLIP.fullmatch(name.lower())
@@ -95,6 +96,7 @@ LAYOUT = Layout(
         ),
     ),
     licence="Shandong University (X. Ben; dpailab.com)",
+    schemes=SCHEMES["mmew"],
     faces=True,
     needs_table=False,
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from preprocessing.datasets.labels import SCHEMES
 from preprocessing.datasets.reading.cells import whole_number
 from preprocessing.datasets.reading.folders import ImageFolder
 from preprocessing.datasets.reading.layout import (
@@ -18,7 +19,7 @@ from preprocessing.datasets.reading.layout import (
     Row,
     StrayRowError,
     clip_name,
-    is_prose,
+    is_footnote,
     rows_by_header,
 )
 from preprocessing.datasets.reading.tables import TableRow
@@ -27,7 +28,7 @@ COLUMNS = ("subject", "clip", "onset", "apex", "offset", "emotion")
 
 
 def _row(row: TableRow, where: str) -> Row | None:
-    if is_prose(row) or row.text("kind").lower().startswith("macro"):
+    if is_footnote(row) or row.text("kind").lower().startswith("macro"):
         return None
     name = clip_name(row.cells["clip"], where)
     match = re.fullmatch(r"(\d{1,3})_\d+_\d+", name)
@@ -77,5 +78,6 @@ LAYOUT = Layout(
         ),
     ),
     licence="Manchester Metropolitan University",
+    schemes=SCHEMES["samm"],
     offers=("variant", "apex", "table", "corrections"),
 )

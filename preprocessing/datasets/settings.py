@@ -1,40 +1,41 @@
-"""How a data set is read: what a user may choose where the data set leaves a choice."""
+"""How a data set is read: the choices that a user makes, and which of them a data set offers."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 from preprocessing.errors import UsageError
 
 Variant = Literal["raw", "cropped"]
 Apex = Literal["estimate", "midpoint", "drop"]
-Expression = Literal["micro", "macro", "both"]
-Part = Literal["a", "c"]
-CHOICES = {"variant": Variant, "apex": Apex, "expression": Expression, "part": Part}
+CHOICES = {"variant": Variant, "apex": Apex}
+SHIPPED = "shipped"
+
+Options = Mapping[str, tuple[str, ...]]
+"""What a single data set leaves open: name → its choices, the first of them the default."""
 
 
 @dataclass(frozen=True)
 class DataSettings:
-    """None is the data set's own default; a choice that a data set does not offer is refused.
+    """How a data set is read; a choice that the data set does not offer is refused.
 
     Attributes:
-        variant: ``raw`` recordings or the ``cropped`` faces that come with them; None takes raw where both are there.
+        variant: ``raw`` recordings or the ``cropped`` faces that come with them; None takes raw if both are there.
         apex: what becomes of a clip without a usable apex: ``estimate`` (None: the frame of strongest motion, found
             from the flow), ``midpoint`` between onset and offset, or ``drop`` (the clip is rejected). Recorded per
             clip.
-        expression: ``micro`` (None), ``macro`` or ``both``, where a data set has both.
-        part: of CAS(ME)³: ``a`` (None) or ``c``.
-        table: the annotation table's path, where several lie below the root.
-        corrections: a CSV file to use instead of the corrections that come with the toolkit; ``none`` uses none.
+        table: the annotation table's path, if several lie below the root; None looks for it.
+        corrections: ``shipped`` corrections of the annotation table, ``none``, or the path of your own CSV file.
+        options: choices that only this data set has, e.g. ``part = "c"`` of CAS(ME)³.
     """
 
     variant: Variant | None = None
     apex: Apex | None = None
-    expression: Expression | None = None
-    part: Part | None = None
     table: str | None = None
-    corrections: str | None = None
+    corrections: str = SHIPPED
+    options: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, kind in CHOICES.items():
@@ -44,19 +45,39 @@ class DataSettings:
 
     @property
     def given(self) -> tuple[str, ...]:
-        """Names of what is set."""
-        return tuple(field.name for field in fields(self) if getattr(self, field.name) is not None)
+        """Names of what is not as by default."""
+        default = DataSettings()
+        return tuple(name for name in vars(default) if getattr(self, name) != getattr(default, name))
 
-    def refuse_other_than(self, offered: tuple[str, ...], dataset: str) -> None:
-        """Raise UsageError where something is set that has no effect on this data set."""
+    def complete(self, dataset: str, offers: tuple[str, ...], options: Options) -> DataSettings:
+        """The same with the default of every option that is not chosen.
+
+        Args:
+            dataset: name of the data set, for messages.
+            offers: which of ``variant``, ``apex``, ``table`` and ``corrections`` have an effect on it.
+            options: the options that it declares.
+
+        Raises:
+            UsageError: a setting that has no effect, an option that is not declared, or a value that is not a choice.
+        """
         for name in self.given:
-            if name not in offered:
-                has = f"it offers {', '.join(offered)}" if offered else "it offers no choice"
+            if name not in (*offers, "options"):
+                has = f"it offers {', '.join(offers)}" if offers else "it offers no choice"
                 raise UsageError(f"{name} = {getattr(self, name)!r} has no effect on data set {dataset}: {has}")
+        declared = "; ".join(f"{name} ({', '.join(choices)})" for name, choices in options.items())
+        for name, value in self.options.items():
+            if name not in options:
+                has = f"its options are {declared}" if declared else "it has no options"
+                raise UsageError(f"option {name} = {value!r} has no effect on data set {dataset}: {has}")
+            if value not in options[name]:
+                raise UsageError(
+                    f"option {name} = {value!r} of data set {dataset}: wanted {' or '.join(options[name])}"
+                )
+        chosen = {name: self.options.get(name, choices[0]) for name, choices in options.items()}
+        return replace(self, options=chosen)
 
-    @property
-    def suffix(self) -> str:
-        """What tells the artefacts of these settings from the default ones: ``-cropped``, ``-c``, or empty."""
-        defaults = ("raw", "a", "micro")
-        parts = [value for value in (self.variant, self.part, self.expression) if value and value not in defaults]
-        return "".join(f"-{part}" for part in parts)
+    def suffix(self, options: Options) -> str:
+        """What tells a cache of these settings from that of the defaults: ``-cropped``, ``-c``, or empty."""
+        chosen = [self.options.get(name, choices[0]) for name, choices in options.items()]
+        parts = [value for value, choices in zip(chosen, options.values(), strict=True) if value != choices[0]]
+        return "".join(f"-{part}" for part in (*(["cropped"] if self.variant == "cropped" else []), *parts))

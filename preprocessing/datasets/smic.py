@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from preprocessing.datasets.labels import SCHEMES
 from preprocessing.datasets.reading.folders import ImageFolder
 from preprocessing.datasets.reading.layout import Key, Layout, Published, Row, Source
 
@@ -48,6 +49,7 @@ LAYOUT = Layout(
     folder_key=_folder_key,
     published=(Published("all 164 clips", 16, {"negative": 70, "positive": 51, "surprise": 43}),),
     licence="University of Oulu, Center for Machine Vision and Signal Analysis",
+    schemes=SCHEMES["smic"],
     offers=("variant", "apex"),
     needs_table=False,
 )

@@ -19,6 +19,7 @@ from preprocessing.errors import DatasetError
 COLUMNS = ("clip_id", "subject", "label", "stream_a", "stream_b")
 TABLE = "streams.csv"
 DATASET = "streams"
+"""What clip ids begin with if the table does not say it."""
 
 _CHANNELS = re.compile(r"(?P<path>.*?)(?:#(?P<channels>\d+(?:\s*,\s*\d+)*))?", re.DOTALL)
 _WORD = r"[\w.()+^-]+(?: +[\w.()+^-]+)*"

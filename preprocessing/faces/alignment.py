@@ -14,7 +14,22 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocessing.faces.landmarks import BROWS, EYES, JAW, MOUTH, NOSE, Points
+from preprocessing.faces.landmarks import Points
+from preprocessing.faces.points68 import (
+    BROWS,
+    CHIN_LINE,
+    JAW,
+    LEFT_BROW,
+    LEFT_EYE,
+    LEFT_EYE_CORNERS,
+    MOUTH,
+    NOSE,
+    NOSE_BASE,
+    RIGHT_BROW,
+    RIGHT_EYE,
+    RIGHT_EYE_CORNERS,
+    hull_mask,
+)
 
 Transform = NDArray[np.float64]
 
@@ -30,7 +45,8 @@ def anchors(points: Points) -> NDArray[np.float64]:
 
     Eye corners, not lids: a blink must not move the crop. The nose base is the mean of its five points.
     """
-    return np.stack([points[[36, 39]].mean(0), points[[42, 45]].mean(0), points[31:36].mean(0)])
+    right, left = points[list(RIGHT_EYE_CORNERS)], points[list(LEFT_EYE_CORNERS)]
+    return np.stack([right.mean(0), left.mean(0), points[NOSE_BASE].mean(0)])
 
 
 def canonical(size: int) -> NDArray[np.float64]:
@@ -126,22 +142,16 @@ def rigid_weights(landmarks: NDArray[Any], size: int) -> NDArray[np.float32]:
     corpus of seed 0; what it leaves of the head's motion is a row of the truth table (`mer bench`).
     """
     points = np.asarray(landmarks, np.float32)
-    gap = float(np.linalg.norm(points[EYES][:6].mean(0) - points[EYES][6:].mean(0)))
+    gap = float(np.linalg.norm(points[RIGHT_EYE].mean(0) - points[LEFT_EYE].mean(0)))
     brow_up = points[BROWS] - np.array([0, 0.5 * gap], np.float32)
-    face = _filled(size, np.concatenate([points[JAW], brow_up]))
-    brows, eyes = (points[17:22], points[22:27]), (points[36:42], points[42:48])
-    movable = np.any([_filled(size, part) for part in (*brows, *eyes, points[MOUTH], points[5:12])], axis=0)
+    grid = (size, size)
+    face = hull_mask(np.concatenate([points[JAW], brow_up]), grid)
+    parts = (RIGHT_BROW, LEFT_BROW, RIGHT_EYE, LEFT_EYE, MOUTH, CHIN_LINE)
+    movable = np.any([hull_mask(points[part], grid) for part in parts], axis=0)
     reach = max(1, round(0.12 * gap))
     around = cv2.dilate(movable.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)).astype(bool)
-    trust = np.where(around & ~_filled(size, points[NOSE]), MOVABLE, 1).astype(np.float32) * face
+    trust = np.where(around & ~hull_mask(points[NOSE], grid), MOVABLE, 1).astype(np.float32) * face
     return np.asarray(cv2.GaussianBlur(trust, (0, 0), 0.03 * size), np.float32) * face
-
-
-def _filled(size: int, points: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Inside of the convex hull of points (N, 2): (size, size)."""
-    mask = np.zeros((size, size), np.uint8)
-    cv2.fillConvexPoly(mask, cv2.convexHull(points).astype(np.int32), 1)
-    return mask.astype(bool)
 
 
 class RigidRegistration:

@@ -1,9 +1,13 @@
-"""Faces and their 68 landmarks by dlib; the only file that knows it."""
+"""Find faces in a frame and their 68 landmarks: the face libraries by name, dlib among them.
+
+A package adds a library by an entry point of the group ``mer.faces``: a factory that takes the path of a model file, or
+None for the library's own, and returns a `Landmarker`.
+"""
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -13,12 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocessing.errors import EnvironmentProblemError
+from preprocessing.registry import Registry
 from preprocessing.video import Frame
 
 Points = NDArray[np.float64]
-"""(68, 2) x, y in px, iBUG 68-point order (Sagonas et al., ICCV Workshops 2013, doi 10.1109/ICCVW.2013.59)."""
-
-JAW, BROWS, NOSE, EYES, MOUTH = slice(0, 17), slice(17, 27), slice(27, 36), slice(36, 48), slice(48, 68)
+"""(68, 2) x, y in px, in the order of `preprocessing.faces.points68`."""
 
 MODEL = "shape_predictor_68_face_landmarks.dat"
 SMALLEST = 80  # px: the side of dlib's HOG window
@@ -53,6 +56,10 @@ class Landmarker(Protocol):
 
     def landmarks(self, frame: Frame, box: Box) -> Points:
         """68 landmarks (68, 2) px of the face in ``box``."""
+        ...
+
+    def version(self) -> str:
+        """Name and version of the library, part of the cache key of everything that stands on its answers."""
         ...
 
 
@@ -100,6 +107,10 @@ class DlibLandmarker:
             raise EnvironmentProblemError(f"{self._model} finds {shape.num_parts} landmarks, wanted a model of 68")
         return np.array([(p.x, p.y) for p in shape.parts()], np.float64)
 
+    def version(self) -> str:
+        """See `Landmarker.version`."""
+        return f"dlib {_dlib().__version__}"
+
     def _run(self, grey: NDArray[Any], scale: float, threshold: float) -> list[Box]:
         method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         picture = grey if scale == 1 else cv2.resize(grey, None, fx=scale, fy=scale, interpolation=method)
@@ -131,6 +142,10 @@ class GivenLandmarker:
         """The given points whose box is ``box``."""
         boxes = self.detect(frame)
         return self._faces[min(range(len(boxes)), key=lambda i: abs(np.subtract(boxes[i], box)).sum())].copy()
+
+    def version(self) -> str:
+        """See `Landmarker.version`."""
+        return "given"
 
 
 def landmark_model(path: Path | None = None) -> Path:
@@ -164,6 +179,11 @@ def _dlib() -> Any:
     return dlib
 
 
-def dlib_version() -> str:
-    """Version of dlib, part of the cache key of everything that depends on it."""
-    return str(_dlib().__version__)
+def _installed(model: Path | None) -> DlibLandmarker:
+    """dlib with a model that is there: a missing one is told before the first clip."""
+    landmark_model(model)
+    return DlibLandmarker(model)
+
+
+LANDMARKERS: Registry[Callable[[Path | None], Landmarker]] = Registry("mer.faces", "face library", {"dlib": _installed})
+"""Name → factory: model file, or None → landmarker. Factories raise `EnvironmentProblemError` for what is missing."""

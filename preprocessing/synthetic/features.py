@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocessing.faces.points68 import LEFT_BROW, RIGHT_BROW
 from preprocessing.synthetic.drawing import Canvas, Image
 from preprocessing.synthetic.geometry import Identity, Points, eye_outline, lip_outlines, mouth_line, shifted, spline
 
@@ -58,7 +59,7 @@ def draw_brows(canvas: Canvas, who: Identity, points: Points, rng: np.random.Gen
     """Brows as hair strokes that lean outwards, over a soft shadow."""
     # grey brows still stand out from the skin
     colour = tuple(np.minimum(np.array(who.hair) * 0.72, np.array(who.skin) * 0.55))
-    for base, side in ((17, -1), (22, 1)):
+    for base, side in ((RIGHT_BROW.start, -1), (LEFT_BROW.start, 1)):
         arc = shifted(spline(points[base : base + 5], per_segment=20), 0, 0.022)
         inward = arc if side > 0 else arc[::-1]  # from the nose outwards
         along = np.linspace(0, 1, len(inward))

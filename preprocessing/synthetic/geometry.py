@@ -1,9 +1,7 @@
 """Who is drawn: an identity and its 68 neutral landmarks.
 
 Face coordinates ("face units") have their origin midway between the outer eye corners, x to the right of the image,
-y down, and the distance of the outer eye corners as unit. Landmarks are in the order of the iBUG 300-W mark-up that
-dlib uses (Sagonas et al., ICCV-W 2013): 0-16 jaw, 17-26 brows, 27-35 nose, 36-47 eyes, 48-67 mouth, each from image
-left to image right. Image left is the subject's right.
+y down, and the distance of the outer eye corners as unit. Landmarks are in the order of `preprocessing.faces.points68`.
 """
 
 from __future__ import annotations
@@ -13,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
+
+from preprocessing.faces.points68 import BROWS, CHIN, EYES, JAW, LEFT_EYE, MOUTH, NOSE, RIGHT_BROW, RIGHT_EYE
 
 Points = NDArray[np.float64]
 """(N, 2) float64, x then y."""
@@ -30,10 +30,10 @@ _INNER = [(-0.25, 0.868), (-0.08, 0.858), (0.0, 0.865), (0.0, 0.886), (-0.08, 0.
 
 _HALF: dict[int, tuple[float, float]] = {
     **dict(enumerate(_JAW)),
-    **dict(zip(range(17, 22), _BROW, strict=True)),
+    **dict(zip(range(RIGHT_BROW.start, RIGHT_BROW.stop), _BROW, strict=True)),
     **dict(zip(range(27, 31), _BRIDGE, strict=True)),
     **dict(zip(range(31, 34), _NOSTRILS, strict=True)),
-    **dict(zip(range(36, 42), _EYE, strict=True)),
+    **dict(zip(range(RIGHT_EYE.start, RIGHT_EYE.stop), _EYE, strict=True)),
     **dict(zip((48, 49, 50, 51, 57, 58, 59), _LIPS, strict=True)),
     **dict(zip((60, 61, 62, 66, 67), _INNER, strict=True)),
 }
@@ -157,29 +157,28 @@ def average_shape() -> Points:
 def shape(who: Identity) -> Points:
     """The landmarks of a person: (68, 2) in face units."""
     points = average_shape()
-    jaw, brows, nose, eyes, mouth = slice(0, 17), slice(17, 27), slice(27, 36), slice(36, 48), slice(48, 68)
     # how far down the jaw a point lies, 0 at the ears and 1 at the chin
-    down = np.clip(points[jaw, 1] / points[8, 1], 0, 1)
-    points[jaw, 0] *= who.face_width * (1 + 0.05 * who.jaw_square * np.sin(np.pi * down))
-    points[jaw, 0] *= 1 + (who.chin_width - 1) * down**4
-    points[jaw, 1] *= who.face_length
+    down = np.clip(points[JAW, 1] / points[CHIN, 1], 0, 1)
+    points[JAW, 0] *= who.face_width * (1 + 0.05 * who.jaw_square * np.sin(np.pi * down))
+    points[JAW, 0] *= 1 + (who.chin_width - 1) * down**4
+    points[JAW, 1] *= who.face_length
 
-    across = np.abs(points[brows, 0])
+    across = np.abs(points[BROWS, 0])
     arch = np.exp(-(((across - 0.45) / 0.12) ** 2))
-    points[brows, 1] -= who.brow_height + who.brow_arch * arch + who.brow_tilt * (across - 0.4) / 0.25
+    points[BROWS, 1] -= who.brow_height + who.brow_arch * arch + who.brow_tilt * (across - 0.4) / 0.25
 
-    points[nose, 0] *= who.nose_width
-    points[nose, 1] *= who.nose_length
+    points[NOSE, 0] *= who.nose_width
+    points[NOSE, 1] *= who.nose_length
 
-    across = (np.abs(points[eyes, 0]) - 0.355) / 0.147
+    across = (np.abs(points[EYES, 0]) - 0.355) / 0.147
     axis = np.interp(across, (-1, 1), (0.012, 0.0))
-    points[eyes, 1] = axis + (points[eyes, 1] - axis) * who.eye_opening + who.eye_tilt * (1 - across) / 2
+    points[EYES, 1] = axis + (points[EYES, 1] - axis) * who.eye_opening + who.eye_tilt * (1 - across) / 2
 
     middle = 0.868
-    points[mouth, 0] *= who.mouth_width
+    points[MOUTH, 0] *= who.mouth_width
     lip = np.r_[np.full(12, who.lip_fullness), np.ones(8)]
-    points[mouth, 1] = middle + (points[mouth, 1] - middle) * lip + who.mouth_drop
-    points[mouth, 1] += 0.5 * (who.face_length - 1)
+    points[MOUTH, 1] = middle + (points[MOUTH, 1] - middle) * lip + who.mouth_drop
+    points[MOUTH, 1] += 0.5 * (who.face_length - 1)
     return points
 
 
@@ -202,12 +201,12 @@ def head_outline(points: Points) -> Points:
     width = points[16, 0]
     skull = np.array([(1.0, -0.2), (0.95, -0.5), (0.79, -0.83), (0.45, -1.08), (0.0, -1.15)]) * (width, 1)
     left = skull[:-1][::-1] * (-1, 1)
-    return spline(np.vstack([points[:17], skull, left]), closed=True)
+    return spline(np.vstack([points[JAW], skull, left]), closed=True)
 
 
 def eye_outline(points: Points, left: bool) -> tuple[Points, Points]:
     """Upper and lower lid edges of one eye as curves from image left to image right; ``left`` is the subject's."""
-    base = 42 if left else 36
+    base = (LEFT_EYE if left else RIGHT_EYE).start
     upper = spline(points[base : base + 4])
     lower = spline(points[[base, base + 5, base + 4, base + 3]])
     return upper, lower

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocessing.faces.points68 import CHIN, JAW
 from preprocessing.synthetic import features
 from preprocessing.synthetic.drawing import OVERSAMPLING, Canvas, Image, noise, polar_noise
 from preprocessing.synthetic.geometry import Identity, Points, head_outline, shape, spline
@@ -136,7 +137,7 @@ def _background(canvas: Canvas, rng: np.random.Generator) -> None:
 
 def _bust(canvas: Canvas, who: Identity, points: Points, rng: np.random.Generator) -> None:
     """Neck, shadow of the chin, shoulders and collar."""
-    skin, chin = np.array(who.skin), points[8, 1]
+    skin, chin = np.array(who.skin), points[CHIN, 1]
     mask = canvas.shape(_NECK, 0.008)
     canvas.paint(mask, tuple(skin * 0.86))
     canvas.tint(mask * canvas.spot(0, chin + 0.02, 0.6, 0.17), 0.4)
@@ -228,5 +229,5 @@ def _lay_hair(canvas: Canvas, who: Identity, mask: Image, gain: float, rng: np.r
 def _face_mask(canvas: Canvas, points: Points, size: tuple[int, int]) -> NDArray[np.bool_]:
     """Skin of the face, jaw to hairline, in frame pixels."""
     brow = [(0.9 * points[16, 0], -0.3), (0.6, -0.55), (0, -0.62), (-0.6, -0.55), (0.9 * points[0, 0], -0.3)]
-    mask = canvas.shape(np.vstack([points[:17], brow]), 0.0)
+    mask = canvas.shape(np.vstack([points[JAW], brow]), 0.0)
     return np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_AREA) > 0.5)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dynamic_images.build import ImageSettings, build_images
 from preprocessing.artefacts.clip_folder import ClipFolder, Entry, clip_folder
-from preprocessing.artefacts.files import plain
+from preprocessing.artefacts.plain import plain
 from preprocessing.optical_flow import FlowSettings
 from preprocessing.pipeline import FaceSettings
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from dynamic_images.pipeline import StageSettings, build_dataset
 from preprocessing.artefacts.clip_folder import clip_folder
 from preprocessing.artefacts.manifest import read_manifest
-from preprocessing.datasets import DATASETS, DataSettings
+from preprocessing.datasets import DATASETS, DataSettings, videos
 from preprocessing.pipeline import FaceSettings
 from preprocessing.synthetic.corpus import draw_clip
 from preprocessing.synthetic.settings import CorpusSettings
@@ -141,7 +141,7 @@ def test_a_crop_in_which_no_detector_finds_a_face_is_taken_for_one(tmp_path: Pat
     clips, _ = DATASETS["mmew"].clips(tmp_path / "root", DataSettings())
     build_dataset(clips, tmp_path / "cache", SETTINGS)
     (found,) = read_manifest(tmp_path / "cache").to_dict("records")
-    build_dataset(DATASETS["videos"].load(tmp_path / "root"), tmp_path / "plain", SETTINGS)
+    build_dataset(videos.load(tmp_path / "root"), tmp_path / "plain", SETTINGS)
     (plain,) = read_manifest(tmp_path / "plain").to_dict("records")
     assert (found["status"], found["code"]) != ("rejected", "no_face"), found["reason"]
     assert (plain["status"], plain["code"]) == ("rejected", "no_face")

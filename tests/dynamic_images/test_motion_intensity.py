@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from dynamic_images.motion_intensity import (
-    EYES,
     REGIONS,
     STATISTICS,
     apex_of,
@@ -20,6 +19,7 @@ from dynamic_images.motion_intensity import (
     intensity_order,
     region_mask,
 )
+from preprocessing.faces.points68 import LEFT_EYE, RIGHT_EYE
 
 
 def masks(clip: Any) -> dict[str, np.ndarray]:
@@ -61,7 +61,7 @@ def test_a_blink_counts_only_where_eyes_are_in_the_region(make_clip: Callable[..
     clip = make_clip(n_frames=3, apex=1, size=160)
     regions = masks(clip)
     blink = np.zeros((*regions["face"].shape, 2), np.float32)
-    for eye in EYES:
+    for eye in (RIGHT_EYE, LEFT_EYE):
         # the lid comes down over the eye's own height
         (left, top), (right, bottom) = clip.landmarks[eye].min(0) / 2, clip.landmarks[eye].max(0) / 2
         blink[int(top) : int(bottom) + 1, int(left) : int(right) + 1, 1] = 2.0

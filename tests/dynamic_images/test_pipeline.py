@@ -135,13 +135,16 @@ def test_a_full_disk_stops_the_work_and_leaves_nothing_half_done(
     assert files(root) == files(whole)
 
 
+def with_model(path: Path) -> StageSettings:
+    return dataclasses.replace(SETTINGS, faces=FaceSettings(size=64, landmark_model=str(path)))
+
+
 class TestBeforeAnyWork:
     """Problems of the machine are said once, not once per clip."""
 
     def test_a_landmark_model_that_is_not_there(self, clips: list[Clip], tmp_path: Path) -> None:
-        settings = dataclasses.replace(SETTINGS, faces=FaceSettings(size=64, landmark_model="no/where.dat"))
         with pytest.raises(EnvironmentProblemError, match=r"no/where\.dat is not a file"):
-            build_dataset(clips, tmp_path / "toy", settings)
+            build_dataset(clips, tmp_path / "toy", with_model(Path("no/where.dat")))
         assert not (tmp_path / "toy").exists()
 
     def test_an_opencv_without_its_contrib_modules(
@@ -158,7 +161,7 @@ def test_a_file_that_is_no_landmark_model_is_named(clips: list[Clip], tmp_path: 
     wrong = tmp_path / "model.dat"
     wrong.write_text("no model")
     with pytest.raises(EnvironmentProblemError, match=r"model\.dat cannot be read as a landmark model"):
-        build_clip(clips[1], tmp_path / "toy", SETTINGS, wrong)
+        build_clip(clips[1], tmp_path / "toy", with_model(wrong))
 
 
 def test_a_row_holds_no_more_than_its_clip(clips: list[Clip], tmp_path: Path) -> None:

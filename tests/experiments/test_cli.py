@@ -76,7 +76,7 @@ class TestBadUsage:
     @pytest.mark.parametrize(
         ("words", "said"),
         [
-            (("dataset", "vidoes"), "data set 'vidoes' is unknown: choose one of 4dme, casme"),
+            (("dataset", "vidoes"), "data set 'vidoes' is unknown: did you mean videos? "),
             (("train", "synthetic", "--model", "anf"), "model 'anf' is unknown: choose one of afn"),
             (("dataset", "--set", "flow.metod=dis"), "settings: flow has no 'metod'; did you mean method?"),
             (("train", "--set", "fit.epochs=many"), "settings: fit.epochs = 'many', wanted a whole number"),
@@ -89,7 +89,7 @@ class TestBadUsage:
             (("train", "--set", "evaluation.k=5"), "evaluation: k is 5 with protocol loso, wanted 2 or more, for k_fo"),
             (("train", "streams", "--set", "evaluation.scheme=3"), "has no effect on streams: the column label is th"),
             (("train", "megc2019", "--set", "evaluation.scheme=3"), "has no effect on megc2019, whose classes are"),
-            (("train", "megc2019", "--root", "x"), "a composite has no folder of its own, so x has no effect"),
+            (("train", "megc2019", "--root", "x"), "megc2019 is made of the caches of casme2, samm, smic, so"),
             (("train", "casme9+synthetic"), "there is no data set 'casme9' with label schemes"),
             (("score", "x", "--classes", "a"), "--classes 'a': wanted two or more different names"),
             (("train", "--out", "model"), "--out and --no-judge are about the model that --final trains"),

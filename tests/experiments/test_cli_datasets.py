@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from experiments.cli import app
@@ -102,6 +103,13 @@ def test_from_a_licensed_copy_to_a_run(root: Path) -> None:
     assert "label scheme 5: 6 clips of 3 subjects, happiness 3, disgust 3, repression 0" in text
     assert "1 rejected" in text
 
+    Path("mine.toml").write_text('[casme2.mine]\nhigh = ["happiness"]\nlow = ["disgust", "repression"]\n')
+    own = ("--set", "evaluation.schemes=mine.toml", "--set", "evaluation.scheme=mine", "--name", "own")
+    text = run("train", "casme2", "--config", "quick", "--set", "faces.size=64", "--jobs", "1", *own)
+    assert "label scheme mine: 6 clips of 3 subjects, high 3, low 3; 0 of other classes" in text
+    text = run("train", "casme2", "--set", "evaluation.schemes=gone.toml", code=2)
+    assert "label schemes gone.toml cannot be read" in text
+
     text = run("train", "casme2", "--config", "quick", "--apex", "midpoint", code=2)
     assert "was made with apex = None, not 'midpoint': add --root to make it again" in text
 
@@ -114,3 +122,45 @@ def test_the_apex_policy_reaches_the_manifest(root: Path) -> None:
     text = run(*words, "--apex", "drop")
     assert "'/' is no frame number" in text
     assert "(no_apex)" in text
+
+
+@pytest.mark.parametrize("command", ["dataset", "inspect", "train", "ablate", "check"])
+def test_every_command_on_a_data_set_takes_the_same_options(command: str) -> None:
+    """They were other ones from command to command; a run could not be made from a table that `check` accepts."""
+    parameters = typer.main.get_command(app).commands[command].params  # type: ignore[attr-defined]
+    names = {name for parameter in parameters for name in parameter.opts}
+    assert {"--root", "--cache", "--variant", "--apex", "--option", "-o", "--table", "--corrections"} <= names
+    assert {"--config", "--set", "--null", "--landmark-model"} <= names
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("casme_cubed", ".", "-o", "part=x"), "option part = 'x' of data set casme_cubed: wanted a or c"),
+        (("casme_cubed", ".", "-o", "prat=c"), "its options are part (a, c)"),
+        (("casme2", ".", "--set", "data.options.part=c"), "has no effect on data set casme2: it has no options"),
+        (("casme2", ".", "-o", "part"), "wanted NAME=VALUE"),
+        (("casme2", ".", "--root", "."), "which folder? Give one"),
+        (("casme2",), "which folder? Give one"),
+        (("casme2", ".", "--null"), "have no effect on mer check"),
+    ],
+)
+def test_options_that_have_no_effect_are_refused(words: tuple[str, ...], told: str) -> None:
+    assert told in run("check", *words, code=2)
+
+
+def test_an_option_chooses_a_part(tmp_path: Path) -> None:
+    root = look.full_cubed_c(tmp_path / "part_c", {"negative": 2})
+    assert "CAS(ME)³ part C in" in run("check", "casme_cubed", str(root), "-o", "part=c", code=1)
+    assert "CAS(ME)³ part C in" in run(
+        "check", "casme_cubed", "--root", str(root), "--set", "data.options.part=c", code=1
+    )
+
+
+def test_corrections_can_be_left_out(tmp_path: Path) -> None:
+    """``none`` is a value here: as a missing value it stood for the shipped corrections."""
+    row = ["032", "032_3_1", None, 4896, 1930, 4970, 75, "Micro - 1/2", "4", "Anger", 1, None]
+    look.write_xlsx(tmp_path / "SAMM_20181215_Micro_FACS_Codes_v2.xlsx", {"a": [look.SAMM_HEADER, row]})
+    look.touch(tmp_path / "SAMM" / "032" / "032_3_1", range(4896, 4971), "032_{:05d}.jpg")
+    assert "cells put right by corrections/samm.csv" in run("check", "samm", str(tmp_path), code=1)
+    assert "cells put right" not in run("check", "samm", str(tmp_path), "--corrections", "none", code=1)

@@ -108,6 +108,10 @@ def test_every_section_refuses_a_key_that_it_does_not_have(name: str) -> None:
         ("fit.epochs", r"wanted section\.key=value"),
         ("fit.epochs.x=3", "is a value, not a section|is a section|wanted a whole number"),
         ("fit.augment=3", r"fit\.augment is a section, got 3"),
+        ("fit.epochs=" + "[" * 5000, r"--set fit\.epochs is nested deeper than 100 levels"),
+        ("fit.lr=" + "9" * 400, r"--set fit\.lr holds a whole number of more than 300 digits"),
+        ("fit.lr=" + "9" * 5000, r"--set fit\.lr holds a whole number of more than 300 digits"),
+        ("fit" + ".augment" * 2000 + "=1", "nested deeper than 100 levels"),
     ],
 )
 def test_what_would_have_no_effect_is_refused(change: str, said: str) -> None:
@@ -133,6 +137,9 @@ def test_none_is_a_value_where_there_may_be_none() -> None:
         (b"flow = 3\n", "flow is a section, got 3"),
         (b"[flow]\nmethdo = 'dis'\n", "did you mean method"),
         (b"[flew]\n", "did you mean flow"),
+        (b"[fit]\nlr = " + b"[" * 5000, "nested deeper than 100 levels"),
+        (b"[fit" + b".augment" * 2000 + b"]\n", "nested deeper than 100 levels"),
+        (b"[fit]\nlr = " + b"9" * 400, "a whole number of more than 300 digits"),
     ],
 )
 def test_a_wrong_file_is_named_with_what_is_wrong(tmp_path: Path, content: bytes, said: str) -> None:

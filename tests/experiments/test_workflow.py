@@ -11,15 +11,11 @@ import pytest
 
 from experiments import workflow
 from experiments.config import Config, all_sections, load_config
-from experiments.labelling import labelled
 from experiments.workflow import Place, load_tensors, make_dataset, place, training_jobs
 from preprocessing.artefacts.clip_folder import clip_folder
 from preprocessing.artefacts.manifest import write_manifest
 from preprocessing.datasets import find_dataset
-from preprocessing.datasets.labels import SCHEMES
 from preprocessing.errors import DatasetError, ToolkitError, UsageError
-
-FIVE, THREE = SCHEMES["synthetic"]["5"], SCHEMES["synthetic"]["3"]
 
 
 @contextmanager
@@ -54,7 +50,7 @@ class TestPlace:
         assert (videos.cache, videos.ours) == (Path("cache/videos"), False)
 
     def test_an_unknown_data_set(self) -> None:
-        with pytest.raises(UsageError, match="'casme9' is unknown: choose one of 4dme, casme"):
+        with pytest.raises(UsageError, match="'casme9' is unknown: did you mean casme"):
             place("casme9", config())
 
 
@@ -99,32 +95,6 @@ class TestTrain:
         ):
             with pytest.raises(DatasetError, match="has no label"):
                 command()
-
-
-class TestLabels:
-    @pytest.fixture
-    def manifest(self) -> pd.DataFrame:
-        rows = [
-            ("a", "happiness", "ok"),
-            ("b", "repression", "ok"),
-            ("c", "others", "ok"),
-            ("d", None, "ok"),
-            ("e", "surprise", "rejected"),
-        ]
-        return pd.DataFrame(rows, columns=["clip_id", "emotion", "status"])
-
-    def test_usable_rows_of_the_scheme_have_their_class(self, manifest: pd.DataFrame) -> None:
-        five, three = labelled(manifest, FIVE), labelled(manifest, THREE)
-        assert dict(zip(five["clip_id"], five["label"], strict=True)) == {
-            "a": "happiness",
-            "b": "repression",
-            "c": "others",
-        }
-        assert dict(zip(three["clip_id"], three["label"], strict=True)) == {"a": "positive", "b": "negative"}
-
-    def test_no_words_at_all(self, manifest: pd.DataFrame) -> None:
-        bare = manifest.assign(emotion=np.nan)  # as pandas reads a column that is empty
-        assert len(labelled(bare, FIVE)) == 0
 
 
 class TestLoadTensors:

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from preprocessing import optical_flow
-from preprocessing.errors import EnvironmentProblemError
+from preprocessing.errors import EnvironmentProblemError, UsageError
 from preprocessing.optical_flow import METHODS, FlowSettings, check_optflow, flow, flow_prepared, halve, prepare
 
 SIDE = 128
@@ -170,7 +170,6 @@ class TestArguments:
     @pytest.mark.parametrize(
         ("values", "message"),
         [
-            ({"method": "raft"}, "'raft' is unknown: choose one of dis, farneback, tvl1, zero"),
             ({"denoise": -1.0}, "cannot be negative"),
             ({"window": -0.1}, "cannot be negative"),
             ({"prior": -1e-9}, "cannot be negative"),
@@ -179,6 +178,10 @@ class TestArguments:
     def test_settings_without_a_sense_are_refused(self, values: dict[str, Any], message: str) -> None:
         with pytest.raises(ValueError, match=message):
             FlowSettings(**values)
+
+    def test_an_unknown_method_is_refused_with_the_choice(self) -> None:
+        with pytest.raises(UsageError, match="flow method 'raft' is unknown: Choose one of dis, farneback, tvl1, zero"):
+            FlowSettings("raft")
 
     def test_frames_of_two_sizes_are_refused(self) -> None:
         with pytest.raises(ValueError, match=r"shapes \(8, 8\) and \(8, 9\)"):

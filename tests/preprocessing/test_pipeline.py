@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -12,9 +13,9 @@ from numpy.typing import NDArray
 
 from preprocessing.artefacts.clip_folder import RECORD, ClipFolder
 from preprocessing.clips import Clip
-from preprocessing.errors import ClipRejectedError
+from preprocessing.errors import ClipRejectedError, UsageError
 from preprocessing.faces import alignment
-from preprocessing.faces.landmarks import Box, GivenLandmarker, Landmarker, Points
+from preprocessing.faces.landmarks import LANDMARKERS, Box, GivenLandmarker, Landmarker, Points
 from preprocessing.optical_flow import FlowSettings
 from preprocessing.pipeline import FaceSettings, process_clip
 from preprocessing.video import Frame, FrameSource, image_sequence
@@ -132,7 +133,7 @@ class TestArtefacts:
         assert record["clip"]["action_units"] == ["L12"]
         assert (record["clip"]["onset"], record["clip"]["apex"], record["clip"]["offset"]) == (2, 5, 8)
         assert record["input"] == clip.frames.digest(2, 9)
-        assert set(record["libraries"]) >= {"dlib", "opencv", "numpy"}
+        assert set(record["libraries"]) >= {"faces", "opencv", "numpy"}
         assert record["stages"]["flow"]["key"] == key
         assert record["stages"]["faces"]["result"]["n_frames"] == 7
 
@@ -360,3 +361,34 @@ def test_memory_does_not_grow_with_the_clip(
 def test_settings_without_a_sense_are_refused(values: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="faces:"):
         FaceSettings(**values)  # type: ignore[arg-type]
+
+
+class TestFaceLibrary:
+    """Another library than dlib is chosen by its name, and its version is part of what artefacts stand on."""
+
+    @pytest.fixture
+    def library(self, drawn_face: Any) -> Iterator[type[GivenLandmarker]]:
+        class Mine(GivenLandmarker):
+            release = "mine 1"
+
+            def version(self) -> str:
+                return self.release
+
+        LANDMARKERS["mine"] = lambda model: Mine([drawn_face.points])
+        yield Mine
+        del LANDMARKERS["mine"]
+
+    def test_it_is_used_and_its_version_makes_artefacts_stale(
+        self, library: Any, images: Path, folder: ClipFolder
+    ) -> None:
+        settings = dataclasses.replace(FACES, library="mine")
+        first = process_clip(clip_of(images), folder, settings, FLOW, settings.landmarker())
+        again = process_clip(clip_of(images), folder, settings, FLOW, settings.landmarker())
+        assert again == first
+        assert json.loads((folder / RECORD).read_text())["libraries"]["faces"] == "mine 1"
+        library.release = "mine 2"
+        assert process_clip(clip_of(images), folder, settings, FLOW, settings.landmarker()) != first
+
+    def test_an_unknown_one_is_refused_with_the_choice(self) -> None:
+        with pytest.raises(UsageError, match="face library 'dlip' is unknown: did you mean dlib"):
+            FaceSettings(library="dlip")

@@ -1,4 +1,4 @@
-"""The doctor: one page of text, 80 columns wide, on what a copy of a data set holds and what is wrong with it. Pure."""
+"""The text of `mer check`, 80 columns wide: what a copy of a data set holds and what is wrong with it. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from preprocessing.clips import Clip
-from preprocessing.datasets.labels import SCHEMES, Scheme, class_of
+from preprocessing.datasets.labels import Scheme, class_of
 from preprocessing.datasets.reading.copies import Finding
 from preprocessing.datasets.reading.layout import Published
 from preprocessing.datasets.reading.survey import Survey
@@ -23,7 +23,7 @@ def page(found: Survey, broken: Sequence[Finding] = (), most: int = 3) -> tuple[
 
     Args:
         found: the copy.
-        broken: what decoding found, where it was asked for.
+        broken: what decoding found, if it was asked for.
         most: items of a finding that are shown; 0 shows all.
     """
     findings = [*found.findings, *broken]
@@ -109,9 +109,8 @@ def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
 def _schemes(found: Survey) -> list[str]:
     """Clips with frames under each label scheme."""
     usable = [clip for clip in found.clips if isinstance(clip.frames, ImageSequence)]
-    name = found.layout.name + ("-c" if found.layout.numbering == "order" else "")
     lines = ["  clips with frames under each label scheme (the first is the default):"]
-    for scheme, classes in SCHEMES.get(name, {}).items():
+    for scheme, classes in found.layout.schemes.items():
         lines += textwrap.wrap(
             _scheme(classes, usable), WIDTH, initial_indent=f"    {scheme:<6}", subsequent_indent=" " * 10
         )

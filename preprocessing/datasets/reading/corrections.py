@@ -13,6 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from preprocessing.datasets.reading.layout import Row
+from preprocessing.datasets.settings import SHIPPED
 from preprocessing.errors import DatasetError
 
 COLUMNS = ("clip_id", "field", "old", "new", "reason")
@@ -33,7 +34,7 @@ class Correction:
         return f"{self.clip_id}: {self.field} {self.old or 'empty'} → {self.new or 'empty'} ({self.reason})"
 
 
-def read_corrections(dataset: str, choice: str | None) -> tuple[str, list[Correction]]:
+def read_corrections(dataset: str, choice: str) -> tuple[str, list[Correction]]:
     """Name of the file and its corrections: those that come with the toolkit, a file, or none.
 
     Raises:
@@ -41,7 +42,7 @@ def read_corrections(dataset: str, choice: str | None) -> tuple[str, list[Correc
     """
     if choice == "none":
         return "none", []
-    if choice is None:
+    if choice == SHIPPED:
         shipped = files("preprocessing.datasets").joinpath(f"corrections/{dataset}.csv")
         name = f"corrections/{dataset}.csv"
         if not shipped.is_file():

@@ -1,17 +1,18 @@
-"""What is peculiar to one data set, as data: names, how a row and a folder find each other, published counts."""
+"""Description of one data set: its table, the key that joins a table row to its frame folder, published counts."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from preprocessing.datasets.labels import Schemes
 from preprocessing.datasets.reading.cells import Cell, subject_number, text_of
 from preprocessing.datasets.reading.folders import ImageFolder, Tree
 from preprocessing.datasets.reading.tables import TableRow, read_table
-from preprocessing.datasets.settings import DataSettings
+from preprocessing.datasets.settings import Options
 from preprocessing.errors import DatasetError
 
 Key = tuple[object, ...]
@@ -36,12 +37,12 @@ class Row:
     cells: Mapping[str, Cell]
 
     def text(self, column: str) -> str:
-        """The cell as a person would type it; ``""`` where there is none."""
+        """The cell as a person would type it; ``""`` if there is none."""
         return text_of(self.cells.get(column))
 
 
 class StrayRowError(DatasetError):
-    """A row below the header that is no expression: a mean, a remark, another data set's row."""
+    """A row below the header that is not an expression: a mean, a remark, another data set's row."""
 
 
 @dataclass(frozen=True)
@@ -60,11 +61,11 @@ class Published:
 
 @dataclass(frozen=True)
 class Source:
-    """What an adapter's rows come from: the folders, the table (None where there is none), the settings."""
+    """What an adapter's rows come from: the folders, the table (None if there is none), the options by name."""
 
     tree: Tree
     table: Path | None
-    settings: DataSettings
+    options: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -75,20 +76,22 @@ class Layout:
         name: on the command line and at the beginning of clip ids.
         title: as its authors write it.
         fps: frames per second.
-        tables: the usual names of its table, a regular expression on the lower-case file name; empty where it has none.
+        tables: the usual names of its table, a regular expression on the lower-case file name; empty if it has none.
         usual_table: the same for people.
         example: what a folder of frames is called, for people.
-        rows: source → rows, and in words what is wrong with rows that are none.
-        folder_key: folder with images → its key, or None where it is no clip of this data set.
+        rows: source → expressions, and in words what is wrong with rows that are not expressions.
+        folder_key: folder with images → its key, or None if it is not a clip of this data set.
         published: versions that are known.
         licence: where to ask for a copy.
-        offers: what of `DataSettings` has a meaning here.
+        offers: which of ``variant``, ``apex``, ``table`` and ``corrections`` have an effect.
+        options: choices that only this data set has: name → values, the first of them the default.
+        schemes: its label schemes by name, the first of them the default.
         check: what else a row must fulfil: the name of the finding, and row → what is wrong, or None.
         faces: the images are crops of faces, in which a detector need not find one.
         numbering: frame numbers of the table are those of the files, or places in the ``order`` of the folder, from 1.
         offset_from_apex: a row without an offset ends at its apex.
         needs_table: without its table the data set cannot be read.
-        certain: False where no real table was seen by those who wrote this.
+        certain: False if those who wrote this saw no real table.
     """
 
     name: str
@@ -101,7 +104,9 @@ class Layout:
     folder_key: Callable[[ImageFolder], Key | None]
     published: tuple[Published, ...]
     licence: str
+    schemes: Schemes
     offers: tuple[str, ...] = ("apex", "table", "corrections")
+    options: Options = field(default_factory=dict)
     check: tuple[str, Callable[[Row], str | None]] | None = None
     faces: bool = False
     numbering: Literal["file", "order"] = "file"
@@ -110,7 +115,7 @@ class Layout:
     certain: bool = True
 
     def nearest(self, counts: Mapping[str, int]) -> Published | None:
-        """The published version whose classes differ from ``counts`` by the fewest clips; None where none is known."""
+        """The published version whose classes differ from ``counts`` by the fewest clips; None if none is known."""
 
         def distance(known: Published) -> int:
             words = {*counts, *known.classes}
@@ -122,7 +127,7 @@ class Layout:
 def rows_by_header(
     columns: tuple[str, ...], row_of: Callable[[TableRow, str], Row | None]
 ) -> Callable[[Source], tuple[list[Row], list[str]]]:
-    """Rows of a table with a header: ``row_of(row, where)`` makes one, or None for a row that is no expression."""
+    """Rows of a table with a header: ``row_of(row, where)`` makes one, or None for a row that is not an expression."""
 
     def rows(source: Source) -> tuple[list[Row], list[str]]:
         if source.table is None:
@@ -139,7 +144,7 @@ def sort_out(
     """The rows that are expressions, and what is wrong with the others in words.
 
     Raises:
-        DatasetError: most of them are none.
+        DatasetError: most of them are not.
     """
     good: list[Row] = []
     stray: list[StrayRowError] = []
@@ -182,6 +187,6 @@ def clip_name(cell: Cell, where: str) -> str:
     return re.sub(r"[^\w.()+^-]+", "_", name)
 
 
-def is_prose(row: TableRow) -> bool:
-    """A remark below the table: nothing but its first cell, or no number in it."""
+def is_footnote(row: TableRow) -> bool:
+    """True if fewer than two cells are filled: a remark below the table."""
     return sum(bool(row.text(column)) for column in row.cells) < 2

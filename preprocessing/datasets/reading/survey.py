@@ -1,4 +1,4 @@
-"""A copy of a data set, looked through: which clips there are, and everything about the copy that is worth telling.
+"""Survey a copy of a data set: which clips there are, and everything about the copy that is worth telling.
 
 Every row of the table becomes a clip. One whose frames cannot be had becomes a clip too, which the pipeline then
 rejects with the reason; nothing is left out in silence.
@@ -35,7 +35,7 @@ class Survey:
         clips: one per row, in the order of the table.
         counts: clips by emotion word, whether their frames are there or not.
         findings: what is worth telling.
-        table: the annotation table, or None where the labels come from folder names.
+        table: the annotation table, or None if the labels come from folder names.
         version: which published version its counts are, in words.
         copy: folder of the tree that the frames were taken from, and its variant.
         folders: how many folders with images that tree has.
@@ -80,11 +80,10 @@ def survey(layout: Layout, root: Path, settings: DataSettings | None = None) -> 
         DatasetError: the root or the table is not usable, in one sentence.
         UsageError: a setting that has no effect on this data set.
     """
-    settings = settings or DataSettings()
-    settings.refuse_other_than(layout.offers, layout.name)
+    settings = (settings or DataSettings()).complete(layout.name, layout.offers, layout.options)
     tree = look_through(root)
     table = _choose_table(layout, tree, settings)
-    rows, stray = layout.rows(Source(tree, table, settings))
+    rows, stray = layout.rows(Source(tree, table, settings.options))
     notes = _Notes()
     notes.add("rows that are no expression", stray)
     rows, ids = _without_twins(layout, rows, notes)

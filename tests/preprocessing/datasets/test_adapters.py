@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from preprocessing.clips import Clip
-from preprocessing.datasets import DATASETS, DataSettings, Survey
+from preprocessing.datasets import DATASETS, ClipDataset, DataSettings, Survey
 from preprocessing.datasets.reading.layout import Layout
 from preprocessing.errors import DatasetError
 from preprocessing.video import ImageSequence, Unreadable
@@ -18,15 +18,22 @@ from tests.preprocessing.lookalikes import touch, write_csv, write_xlsx
 
 
 def survey(name: str, root: Path, **settings: str) -> Survey:
-    _, found = DATASETS[name].clips(root, DataSettings(**settings))  # type: ignore[arg-type]
+    _, found = DATASETS[name].clips(root, settings_of(name, **settings))
     assert found is not None
     return found
 
 
+def settings_of(name: str, **settings: str) -> DataSettings:
+    options = {key: settings.pop(key) for key in list(settings) if key in DATASETS[name].options}
+    return DataSettings(**settings, options=options)  # type: ignore[arg-type]
+
+
 def layout(name: str, **settings: str) -> Layout:
-    choose = DATASETS[name].layout
-    assert choose is not None
-    return choose(DataSettings(**settings))  # type: ignore[arg-type]
+    dataset = DATASETS[name]
+    assert isinstance(dataset, ClipDataset)
+    found = dataset.layout_of(settings_of(name, **settings))
+    assert found is not None
+    return found
 
 
 def by_id(found: Survey) -> dict[str, Clip]:

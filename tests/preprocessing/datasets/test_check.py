@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from preprocessing.datasets import DATASETS, DataSettings, Survey
+from preprocessing.datasets import DATASETS, DataSettings, Survey, casme2
 from preprocessing.datasets.reading.check import FINE, WARNINGS, decode, page
 from tests.preprocessing import lookalikes as look
 
@@ -19,7 +19,7 @@ def read(root: Path) -> Survey:
 
 @pytest.fixture
 def published(tmp_path: Path) -> Path:
-    known = DATASETS["casme2"].layout(DataSettings()).published[0]  # type: ignore[misc]
+    known = casme2.LAYOUT.published[0]
     return look.full_casme2(tmp_path / "CASME2", known.classes)
 
 

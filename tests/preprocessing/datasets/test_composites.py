@@ -11,9 +11,9 @@ import pytest
 
 from preprocessing.artefacts.clip_folder import clip_folder
 from preprocessing.artefacts.manifest import read_manifest, write_manifest
-from preprocessing.datasets import composites, find_dataset
+from preprocessing.datasets import DATASETS, ClipDataset, Composite, find_dataset
 from preprocessing.datasets.composite_check import differences
-from preprocessing.datasets.composites import MEGC2019, count, find_composite, is_composite, join
+from preprocessing.datasets.composites import MEGC2019, CompositeRule, count, join
 from preprocessing.errors import DatasetError, ToolkitError, UsageError
 
 Rows = list[tuple[str, str]]
@@ -151,6 +151,12 @@ class TestMembers:
             join(MEGC2019, built)
 
 
+def rule_of(name: str, scheme: str | None = None) -> CompositeRule:
+    dataset = find_dataset(name)
+    assert isinstance(dataset, Composite)
+    return dataset.rule(scheme)
+
+
 class TestNames:
     @pytest.fixture(autouse=True)
     def _schemes(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,24 +168,26 @@ class TestNames:
             "two": {"3": {"a": ("joy",), "b": ("b", "fear")}, "5": scheme("a", "b", "d"), "x": scheme("a", "b")},
             "three": {"4": scheme("a", "z")},
         }
-        monkeypatch.setattr(composites, "SCHEMES", schemes)
+        for name, own in schemes.items():
+            monkeypatch.setitem(DATASETS, name, ClipDataset(name, "for a test", load=lambda root: [], schemes=own))
 
     def test_a_list_shares_a_scheme(self) -> None:
         """The first of the first member that all have with the same classes, in the first member's order."""
-        rule = find_composite("one+two")
+        rule = rule_of("one+two")
         assert rule.classes == ("b", "a")
         assert [rule.class_of(*row) for row in (("one/s/c", "a"), ("two/s/c", "joy"), ("one/s/c", "joy"))] == [
             "a",
             "a",
             None,
         ]
-        assert find_composite("one+two", "x").classes == ("a", "b")
-        assert is_composite("one+two") and is_composite("megc2019") and not is_composite("one")
+        assert rule_of("one+two", "x").classes == ("a", "b")
+        assert find_dataset("one+two").label_rule("x").name == "x"
+        assert find_dataset("one+two").label_rule().name == "of one+two"
 
     @pytest.mark.parametrize(
         ("name", "scheme", "said"),
         [
-            ("one+four", None, "there is no data set 'four' with label schemes; join some of one, two, three"),
+            ("one+four", None, "there is no data set 'four' with label schemes; join some of .*one, two, three"),
             ("one+", None, "there is no data set ''"),
             ("one+one", None, "wanted two or more different"),
             ("one+three", None, "no label scheme that all members share: none has the same classes in all: one has 5"),
@@ -189,11 +197,25 @@ class TestNames:
     )
     def test_lists_that_cannot_be(self, name: str, scheme: str | None, said: str) -> None:
         with pytest.raises(UsageError, match=said):
-            find_composite(name, scheme)
+            find_dataset(name).label_rule(scheme)
 
     def test_the_data_set_knows_its_members(self) -> None:
         assert find_dataset("one+two").members == ("one", "two")
         assert find_dataset("megc2019").members == ("casme2", "samm", "smic")
+        assert find_dataset("one").members == ()
+
+    @pytest.mark.parametrize("name", ["one+two", "megc2019"])
+    def test_a_root_is_refused(self, name: str, tmp_path: Path) -> None:
+        for refuse in (find_dataset(name).refuse_root, find_dataset(name).clips):
+            with pytest.raises(UsageError, match=r"made of the caches of \w+, .* so the folder .* has no effect"):
+                refuse(tmp_path)
+        find_dataset(name).refuse_root(None)
+
+    def test_schemes_of_a_user_are_shared_as_those_of_the_data_sets(self) -> None:
+        mine = {"one": {"mine": {"p": ("a",), "q": ("b",)}}, "two": {"mine": {"q": ("fear",), "p": ("joy",)}}}
+        assert find_dataset("one+two").label_rule("mine", mine).classes == ("p", "q")
+        with pytest.raises(UsageError, match="no label scheme 'mine' that all members share"):
+            find_dataset("one+two").label_rule("mine", {"one": mine["one"]})
 
 
 class TestAgainstTheOrganisersList:

@@ -20,7 +20,7 @@ SHIPPED = sorted(
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_corrections_are_whole_and_belong_to_a_data_set(name: str) -> None:
     assert name in DATASETS
-    _, corrections = read_corrections(name, None)
+    _, corrections = read_corrections(name, "shipped")
     assert corrections
     for correction in corrections:
         assert correction.clip_id.startswith(f"{name}/")

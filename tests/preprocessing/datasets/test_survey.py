@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from preprocessing.datasets import DATASETS, DataSettings, Survey
-from preprocessing.datasets.reading.survey import survey
+from preprocessing.datasets import DATASETS, DataSettings, Survey, casme2, mmew
 from preprocessing.errors import DatasetError, UsageError
 from tests.preprocessing import lookalikes as look
 from tests.preprocessing.lookalikes import touch, write_csv, write_xlsx
@@ -19,10 +18,9 @@ ROWS = [
 
 
 def read(root: Path, name: str = "casme2", **settings: str) -> Survey:
-    choose = DATASETS[name].layout
-    assert choose is not None
-    chosen = DataSettings(**settings)  # type: ignore[arg-type]
-    return survey(choose(chosen), root, chosen)
+    _, found = DATASETS[name].clips(root, DataSettings(**settings))  # type: ignore[arg-type]
+    assert found is not None
+    return found
 
 
 def refusal(root: Path, name: str = "casme2", **settings: str) -> str:
@@ -161,8 +159,10 @@ def test_none_usable_is_an_error_with_the_commonest_reason(tmp_path: Path) -> No
 
 def test_settings_without_an_effect_are_refused(tmp_path: Path) -> None:
     root = look.casme2(tmp_path, ROWS)
-    with pytest.raises(UsageError, match="part = 'c' has no effect on data set casme2: it offers variant, apex"):
-        read(root, part="c")
+    with pytest.raises(UsageError, match="variant = 'raw' has no effect on data set mmew: it offers apex, table"):
+        read(root, "mmew", variant="raw")
+    with pytest.raises(UsageError, match="option part = 'c' has no effect on data set casme2: it has no options"):
+        DATASETS["casme2"].clips(root, DataSettings(options={"part": "c"}))
     with pytest.raises(UsageError, match="has no effect on data set synthetic"):
         DATASETS["synthetic"].clips(root, DataSettings(variant="raw"))
     with pytest.raises(ValueError, match="wanted one of estimate, midpoint, drop"):
@@ -170,7 +170,7 @@ def test_settings_without_an_effect_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_summary_says_version_and_classes(tmp_path: Path) -> None:
-    known = DATASETS["casme2"].layout(DataSettings()).published[1]  # type: ignore[misc]
+    known = casme2.LAYOUT.published[1]
     found = read(look.full_casme2(tmp_path, known.classes))
     assert "CASME2-coding-20140508.xlsx (the 2019 table); 255 clips, 255 with frames, 26 subjects" in found.summary
     assert "surprise 28" in found.summary
@@ -181,6 +181,6 @@ def test_the_summary_says_version_and_classes(tmp_path: Path) -> None:
 
 def test_no_image_is_decoded(tmp_path: Path) -> None:
     """The files are empty: whoever decoded one would fail."""
-    known = DATASETS["mmew"].layout(DataSettings()).published[0]  # type: ignore[misc]
+    known = mmew.LAYOUT.published[0]
     root = look.full_mmew(tmp_path, known.classes)
     assert read(root, "mmew").usable == 300

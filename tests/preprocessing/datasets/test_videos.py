@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from preprocessing.artefacts.clip_folder import clip_folder
-from preprocessing.datasets import COMPOSITES, DATASETS, find_dataset
+from preprocessing.datasets import DATASETS, find_dataset
 from preprocessing.datasets.videos import load
 from preprocessing.errors import ClipRejectedError, DatasetError, UsageError
 from preprocessing.faces.landmarks import DlibLandmarker
@@ -130,9 +130,9 @@ class TestRefusals:
             load(root)
 
     def test_an_unknown_data_set(self) -> None:
-        assert find_dataset("videos").load is load
-        names = ", ".join(sorted((*DATASETS, *COMPOSITES)))
-        with pytest.raises(UsageError, match=f"'vidoes' is unknown: choose one of {names}"):
+        assert find_dataset("videos").name == "videos"
+        names = ", ".join(DATASETS)
+        with pytest.raises(UsageError, match=f"'vidoes' is unknown: did you mean videos. Choose one of {names}"):
             find_dataset("vidoes")
 
 

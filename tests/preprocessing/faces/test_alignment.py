@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from preprocessing.faces import alignment
 from preprocessing.faces.alignment import RigidRegistration, Transform
-from preprocessing.faces.landmarks import BROWS, EYES, JAW, MOUTH, DlibLandmarker
+from preprocessing.faces.landmarks import DlibLandmarker
+from preprocessing.faces.points68 import BROWS, EYES, JAW, MOUTH
 from preprocessing.video import VideoFile
 
 SIZE = 160

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from preprocessing.errors import EnvironmentProblemError
-from preprocessing.faces.landmarks import MODEL, Box, DlibLandmarker, GivenLandmarker, dlib_version, landmark_model
+from preprocessing.faces.landmarks import MODEL, Box, DlibLandmarker, GivenLandmarker, landmark_model
 from preprocessing.faces.tracking import follow
 from preprocessing.video import VideoFile
 
@@ -53,7 +53,7 @@ class TestModel:
     def test_a_missing_dlib_names_the_cure(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "dlib", None)
         with pytest.raises(EnvironmentProblemError, match="pip install dlib-bin"):
-            dlib_version()
+            DlibLandmarker().version()
 
 
 class TestBox:
