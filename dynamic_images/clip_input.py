@@ -14,8 +14,8 @@ from dynamic_images import build
 from dynamic_images.representations import Motion
 from preprocessing.artefacts.clip_folder import ClipFolder, Entry
 from preprocessing.artefacts.files import key_of
-from preprocessing.artefacts.plain import plain
 from preprocessing.artefacts.frame_stack import FrameReader
+from preprocessing.artefacts.plain import plain
 from preprocessing.errors import ToolkitError
 from preprocessing.optical_flow import FlowSettings
 

@@ -1,4 +1,4 @@
-"""``mer``: the one door. Parse, call, show."""
+"""The `mer` command line: parse options, call a workflow step, print the result."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import cv2
 import typer
 
-from experiments import workflow
+from dynamic_images.inputs import use
+from experiments import preparation, workflow
 from experiments.config import all_sections, offline_sections
 from experiments.options import (
     Cache,
@@ -19,6 +20,7 @@ from experiments.options import (
     DatasetName,
     Jobs,
     LandmarkModel,
+    Model,
     Null,
     RunFolder,
     err,
@@ -31,6 +33,7 @@ from experiments.options import (
 )
 from experiments.progress import progress
 from experiments.runs import provenance
+from experiments.runs.run import Run
 from preprocessing.errors import UsageError
 
 app = typer.Typer(
@@ -60,7 +63,7 @@ def synth(
     wanted = {"subjects": subjects, "clips_per_subject": clips, "seed": seed, "intensity": intensity}
     changes = [f"corpus.{key}={value}" for key, value in wanted.items() if value is not None]
     settings = settings_of(offline_sections(), config, [*(change or []), *changes], null)
-    out.print(f"{workflow.make_corpus(at, settings, jobs or workflow.cores(), _progress)}")
+    out.print(f"{preparation.make_corpus(at, settings, jobs, _progress)}")
 
 
 @app.command()
@@ -80,28 +83,34 @@ def synth_streams(
 @guarded_command
 @takes_data_options
 def dataset(
-    name: DatasetName = workflow.SYNTHETIC,
+    name: DatasetName = preparation.SYNTHETIC,
     *,
     data: DataOptions,
     check_csv: Annotated[
         Path | None, typer.Option(help="The organisers' list of a composite, to compare with.")
     ] = None,
+    further: Annotated[
+        list[str] | None,
+        typer.Option("--input", metavar="NAME", help="Make this input of every clip too, e.g. apex_strain."),
+    ] = None,
     jobs: Jobs = 0,
 ) -> None:
     """Faces, flow and dynamic images of every clip. Resumable; a second call does only what changed."""
     settings = data.settings(offline_sections())
-    where = workflow.place(name, settings, data.root, data.cache)
-    if check_csv is not None and not where.dataset.members:
-        raise UsageError(f"--check-csv has no effect on {name}, which is no composite: leave it out")
-    manifest = workflow.make_dataset(where, settings, jobs or workflow.cores(), _progress)
-    out.print(provenance.description(where.cache), markup=False)
+    paths = preparation.dataset_paths(name, settings, data.root, data.cache)
+    if check_csv is not None and not paths.dataset.members:
+        raise UsageError(f"--check-csv has no effect on {name}, which is not a composite: leave it out")
+    uses = [use(one) for one in further or ()]
+    manifest = preparation.make_dataset(paths, settings, jobs, _progress)
+    preparation.make_inputs(paths, uses, jobs, _progress)
+    out.print(provenance.description(paths.cache), markup=False)
     rejected = manifest[manifest["status"] == "rejected"]
     out.print(f"{len(manifest)} clips, {len(manifest) - len(rejected)} usable, {len(rejected)} rejected")
     for row in rejected.itertuples():
         out.print(f"rejected {row.clip_id}: {row.reason} ({row.code})", markup=False)
-    for line in workflow.composite_lines(where, settings, manifest, check_csv):
+    for line in preparation.composite_lines(paths, settings, manifest, check_csv):
         out.print(line, markup=False)
-    out.print(f"{where.cache / 'manifest.csv'}")
+    out.print(f"{paths.cache / 'manifest.csv'}")
 
 
 @app.command()
@@ -134,7 +143,7 @@ def check(
 @guarded_command
 @takes_data_options
 def inspect(
-    name: DatasetName = workflow.SYNTHETIC,
+    name: DatasetName = preparation.SYNTHETIC,
     *,
     data: DataOptions,
     jobs: Jobs = 0,
@@ -143,13 +152,11 @@ def inspect(
     from dynamic_images.inspection.gallery import write_gallery  # matplotlib takes a second to load
 
     settings = data.settings(offline_sections())
-    where = workflow.place(name, settings, data.root, data.cache)
-    if not (where.cache / "manifest.csv").is_file():
-        workflow.make_dataset(where, settings, jobs or workflow.cores(), _progress)
+    paths = preparation.dataset_paths(name, settings, data.root, data.cache)
+    if not (paths.cache / "manifest.csv").is_file():
+        preparation.make_dataset(paths, settings, jobs, _progress)
     with _progress("contact sheets and film strips") as step:
-        page = write_gallery(
-            where.cache, jobs=jobs or workflow.cores(), progress=lambda done, total: step(done, total, "")
-        )
+        page = write_gallery(paths.cache, jobs=jobs, progress=lambda done, total: step(done, total, ""))
     out.print(f"{page}")
 
 
@@ -157,10 +164,10 @@ def inspect(
 @guarded_command
 @takes_data_options
 def train(
-    name: DatasetName = workflow.SYNTHETIC,
-    model: Annotated[str, typer.Option(help="The network.")] = "afn",
+    name: DatasetName = preparation.SYNTHETIC,
+    model: Model = "afn",
     seeds: Annotated[int | None, typer.Option(min=1, help="Passes over all folds.")] = None,
-    run: Annotated[str | None, typer.Option("--name", help="Name of the run; default DATASET-MODEL.")] = None,
+    name_of_run: Annotated[str | None, typer.Option("--name", help="Name of the run; default DATASET-MODEL.")] = None,
     final: Annotated[bool, typer.Option("--final", help="Then train on all subjects: a model to use.")] = False,
     to: Annotated[Path | None, typer.Option("--out", help="Its folder; default runs/NAME/model.")] = None,
     judge: Annotated[bool, typer.Option(help="With --no-judge, a --final model without a result behind it.")] = True,
@@ -173,19 +180,17 @@ def train(
         raise UsageError("--out and --no-judge are about the model that --final trains: add --final")
     changes = [f"evaluation.seeds={seeds}"] if seeds else []
     settings = data.settings(all_sections(), changes, model_defaults(model))
-    where = workflow.place(name, settings, data.root, data.cache)
-    folder = run_folder(run or f"{where.name}-{model}")
-    report = None
-    if not final:
-        report = workflow.train(where, settings, model, folder, jobs or workflow.cores(), _progress)
+    paths = preparation.dataset_paths(name, settings, data.root, data.cache)
+    run = Run(run_folder(name_of_run or f"{paths.name}-{model}"))
+    if final:
+        result = workflow.final(paths, settings, model, run, to or run.model, jobs, _progress, judge)
     else:
-        to = to or folder / "model"
-        workflow.final(where, settings, model, folder, to, jobs or workflow.cores(), _progress, judge)
-    for line in workflow.said_of_a_run(where, settings):
+        result = workflow.train(paths, settings, model, run, jobs, _progress)
+    for line in preparation.data_summary(paths, settings):
         out.print(line, markup=False)
     if judge:
-        _show_scores(folder)
-    out.print(f"{report or to}")
+        _show_scores(run)
+    out.print(f"{result}")
 
 
 @app.command()
@@ -193,12 +198,8 @@ def train(
 def report(run: RunFolder, cache: Cache = None) -> None:
     """Write the report of a finished run again."""
     from experiments.pages.report import write_report
-    from experiments.runs.run import METRICS_FILE, read_json
 
-    name = read_json(run / METRICS_FILE).get("cache", "")
-    if cache is None and not name:
-        raise UsageError(f"{run} does not say where its clips are: name the folder with --cache")
-    out.print(f"{write_report(run, cache or Path('cache', name))}")
+    out.print(f"{write_report(Run(run), cache or Run(run).cache())}")
 
 
 @app.command("score")
@@ -225,7 +226,7 @@ def score_log(
 @guarded_command
 def explain(run: RunFolder, cache: Cache = None, jobs: Jobs = 0) -> None:
     """What the networks of a run look at: Grad-CAM and blanked parts of the face. Trains its first seeds again."""
-    out.print(f"{workflow.explain(run, cache, jobs or workflow.cores(), _progress)}")
+    out.print(f"{workflow.explain(Run(run), cache, jobs, _progress)}")
 
 
 @app.command()
@@ -244,19 +245,17 @@ def predict(
     from experiments import prediction
 
     search = SpotSettings() if spot else None
-    found = prediction.predict_videos(
-        videos, model, to, jobs or workflow.cores(), _progress, search, fps, landmark_model
-    )
+    found = prediction.predict_videos(videos, model, to, jobs, _progress, search, fps, landmark_model)
     if spot:
         err.print(prediction.EXPERIMENTAL, style="yellow")
     for row in found.table.to_dict("records"):
-        said = (
+        answer = (
             f"{row['y_pred']} ({row['p_' + row['y_pred']]:.2f})"
             if row["status"] == "ok"
             else f"rejected: {row['reason']}"
         )
         note = f"  [{row['notes']}]" if row["status"] == "ok" and row["notes"] else ""
-        out.print(f"{row['clip_id']}: {said}{note}", markup=False)
+        out.print(f"{row['clip_id']}: {answer}{note}", markup=False)
     out.print(f"{to / prediction.PAGE}")
 
 
@@ -297,12 +296,11 @@ def compare(
 @guarded_command
 @takes_data_options
 def ablate(
-    name: DatasetName = workflow.SYNTHETIC,
-    model: Annotated[str, typer.Option(help="The network.")] = "afn",
+    name: DatasetName = preparation.SYNTHETIC,
+    model: Model = "afn",
     seeds: Annotated[int | None, typer.Option(min=1, help="Passes over all folds.")] = None,
-    run: Annotated[
-        str | None,
-        typer.Option("--name", help="Name of the run; default DATASET-ablation, of AFN; else with the model."),
+    name_of_run: Annotated[
+        str | None, typer.Option("--name", help="Name of the run; default DATASET-MODEL-ablation.")
     ] = None,
     folds: Annotated[
         int | None, typer.Option(min=2, help="So many folds of whole subjects instead of leaving one out: quicker.")
@@ -311,17 +309,13 @@ def ablate(
     data: DataOptions,
     jobs: Jobs = 0,
 ) -> None:
-    """A model without each of its parts in turn, on the same folds and seeds; one table.
-
-    AFN: every fusion, and its gate fixed at 0, 0.5 and 1. FDP: without the rank loss, the learnt pooling or the
-    construction head, with blocks of one kind only, other pooling weights, frames as recorded.
-    """
+    """A system and its variants, such as without one of its parts, on the same folds and seeds; one table."""
     changes = [f"evaluation.seeds={seeds}"] if seeds else []
     changes += ["evaluation.protocol=k_fold", f"evaluation.k={folds}"] if folds else []
     settings = data.settings(all_sections(), changes, model_defaults(model))
-    where = workflow.place(name, settings, data.root, data.cache)
-    folder = run_folder(run or (f"{where.name}-ablation" if model == "afn" else f"{where.name}-{model}-ablation"))
-    table = workflow.ablation(where, settings, model, folder, jobs or workflow.cores(), _progress)
+    paths = preparation.dataset_paths(name, settings, data.root, data.cache)
+    folder = run_folder(name_of_run or f"{paths.name}-{model}-ablation")
+    table = workflow.ablation(paths, settings, model, folder, jobs, _progress)
     out.print(table, markup=False)
 
 
@@ -334,10 +328,10 @@ def bench(
     jobs: Jobs = 0,
 ) -> None:
     """Speed, memory and accuracy on the synthetic corpus, as ratios within one run."""
-    from experiments import bench as benchmarks
+    from experiments import bench as benchmarks  # torch takes seconds to load
 
     settings = settings_of(all_sections(), config, change)
-    path = benchmarks.run(settings, out_folder, jobs or workflow.cores(), _progress)
+    path = benchmarks.run(settings, out_folder, jobs, _progress)
     out.print(path.read_text("utf-8"), markup=False)
     out.print(f"{path}")
 
@@ -346,11 +340,10 @@ def _progress(title: str) -> Any:
     return progress(title, err)
 
 
-def _show_scores(run: Path) -> None:
-    from experiments.runs.run import METRICS_FILE, read_json
+def _show_scores(run: Run) -> None:
     from experiments.score_tables import score_table
 
-    metrics = read_json(run / METRICS_FILE)
+    metrics = run.metrics()
     out.print(score_table(metrics["rows"], "mean over seeds, 95 % interval over subjects"))
     parts = [{**part["rows"][0], "system": part["dataset"]} for part in metrics.get("datasets", [])]
     if parts:

@@ -1,4 +1,4 @@
-"""What the commands of ``mer`` share: options, the settings that they stand for, errors that are meant for people."""
+"""Options that commands share, the settings that they stand for, and errors turned into sentences."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from rich.text import Text
 from experiments.config import Config, load_config
 from preprocessing.datasets import OWN
 from preprocessing.errors import ToolkitError, UsageError
+from preprocessing.workers import cores
 
 out = Console(soft_wrap=True, highlight=False)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
@@ -39,14 +40,22 @@ DatasetName = Annotated[
 Cache = Annotated[Path | None, typer.Option(help="Folder of the artefacts; default cache/DATASET.")]
 ConfigFile = Annotated[str | None, typer.Option("--config", help="A TOML file of settings, or `quick`.")]
 Changes = Annotated[list[str] | None, typer.Option("--set", help="One setting: section.key=value. Repeatable.")]
-Jobs = Annotated[int, typer.Option(min=0, help="Processes; 0 takes every core. Any number gives the same bytes.")]
+Jobs = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        callback=lambda jobs: jobs or cores(),
+        help="Processes; 0 takes every core. Any number gives the same bytes.",
+    ),
+]
+Model = Annotated[str, typer.Option(help="A network (afn, fdp), a baseline (majority, chance, svm, oracle), or yours.")]
 Null = Annotated[bool, typer.Option("--null", help="Synthetic corpus whose labels carry no information.")]
 LandmarkModel = Annotated[Path | None, typer.Option(help="A dlib 68-point predictor instead of the installed one.")]
 RunFolder = Annotated[Path, typer.Argument(help="A run folder: runs/NAME.")]
 
 
 def guarded_command(command: F) -> F:
-    """Errors that are meant for people become one sentence, and exit code 1, or 2 where what was typed is wrong."""
+    """Errors that are meant for people become one sentence, and exit code 1, or 2 if what was typed is wrong."""
 
     @functools.wraps(command)
     def guarded(*args: Any, **kwargs: Any) -> Any:
@@ -152,12 +161,10 @@ def _option(text: str) -> tuple[str, str]:
 
 
 def model_defaults(model: str) -> Mapping[str, Mapping[str, Any]]:
-    """What a model wants of training and of its input; refuses a name that is no model's."""
-    from fusion_net.models import MODELS
+    """What a system wants of training and of its input; refuses a name that is not a system's."""
+    from experiments.runs.system_registry import find_system
 
-    if model not in MODELS:
-        raise UsageError(f"model {model!r} is unknown: choose one of {', '.join(MODELS)}")
-    return MODELS[model].DEFAULTS
+    return find_system(model).DEFAULTS
 
 
 def run_folder(name: str) -> Path:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from dynamic_images.clip_input import InputUse
-from dynamic_images.input_cache import fitting_inputs
+from dynamic_images.input_cache import build_inputs, fitting_inputs
 from dynamic_images.kinds import build_artefacts, may_mirror
 from experiments.config import Config, fitted_to
 from experiments.progress import Progress, Step
@@ -98,6 +98,23 @@ def make_dataset(paths: DatasetPaths, config: Config, jobs: int, progress: Progr
         build_artefacts(clips, paths.cache, config.sections, jobs, told_clip_by_clip(step, len(clips)))
     provenance.describe(paths.cache, clips, paths.settings, survey)
     return read_manifest(paths.cache)
+
+
+def make_inputs(paths: DatasetPaths, uses: Sequence[InputUse], jobs: int, progress: Progress) -> None:
+    """Further inputs of every usable clip."""
+    if not uses:
+        return
+    manifest = read_manifest(paths.cache)
+    usable = list(manifest.loc[manifest["status"] == "ok", "clip_id"])
+    done = 0
+    with progress("further inputs") as step:
+
+        def on_clip(name: str) -> None:
+            nonlocal done
+            done += 1
+            step(done, len(usable), name)
+
+        build_inputs(paths.cache, usable, uses, jobs, on_clip)
 
 
 def told_clip_by_clip(step: Step, total: int) -> Callable[[dict[str, Any]], None]:

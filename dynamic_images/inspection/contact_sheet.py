@@ -76,7 +76,7 @@ def contact_sheet(folder: ClipFolder, row: Mapping[str, Any], path: Path) -> Non
         title = f"{INPUTS[name].title} {name.replace('_', '-')} · ±{VIEW_RANGE:g} grey levels"
         _picture(figure.add_subplot(grid[1, column]), to_view(folder.load(f"{name}.npy")), title)
 
-    box = grid[1, 2:].get_position(figure)  # moved right: the curve's numbers need room
+    box = grid[1, 2:].get_position(figure)  # type: ignore[arg-type]  # moved right: the curve's numbers need room
     plots = figure.add_gridspec(
         2,
         1,

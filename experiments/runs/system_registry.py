@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from dynamic_images.clip_input import InputUse
@@ -35,7 +36,9 @@ def find_system(name: str) -> SystemClass:
     if name in CLASSICAL:
         return CLASSICAL[name]
     if name not in MODELS:
-        raise UsageError(f"model {name!r} is unknown: choose one of {', '.join(system_names())}")
+        near = get_close_matches(name, list(system_names()), n=1)
+        hint = f"did you mean {near[0]}? Or " if near else ""
+        raise UsageError(f"model {name!r} is unknown: {hint}choose one of {', '.join(system_names())}")
     found: Any = MODELS[name]
     if not isinstance(found, type) or not issubclass(found, (Model, ClassicalSystem)):
         raise UsageError(f"model {name!r} is {found!r}, wanted a subclass of Model or of Estimator")

@@ -52,4 +52,6 @@ class TestPicturesOfInputs:
         planes = np.broadcast_to(np.arange(count, dtype=np.float32)[:, None, None, None], (count, 4, 5, 2))
         picture = view_of(planes.reshape(*lead, 4, 5, 2), (100.0, 100.0))
         assert (picture.shape, picture.dtype) == ((4, count * 5, 3), np.uint8)
-        np.testing.assert_array_equal(picture[:, ::5, 0], np.tile(to_view(np.arange(count, dtype=float), 100.0), (4, 1)))
+        np.testing.assert_array_equal(
+            picture[:, ::5, 0], np.tile(to_view(np.arange(count, dtype=float), 100.0), (4, 1))
+        )

@@ -10,8 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fusion_net.augment import AugmentSettings, augment
 from dynamic_images.frames import grey_frames, sample_indices
+from fusion_net.augment import AugmentSettings, augment
 from fusion_net.inputs import ClipTensors, Scaler, load_clips
 from preprocessing.artefacts.clip_folder import clip_folder
 from preprocessing.errors import ToolkitError

@@ -9,10 +9,9 @@ import pandas as pd
 import pytest
 
 from experiments.runs import run as run_files
-from experiments.runs.run import FoldResult, read_fold, read_predictions, to_csv, write_fold
-from experiments.scoring.protocols import Fold
+from experiments.runs.run import FoldResult, Run, read_fold, read_predictions, to_csv, write_fold, write_json
 from experiments.scoring.summary import COLUMNS, check_predictions, summarise
-from preprocessing.errors import ToolkitError
+from preprocessing.errors import ToolkitError, UsageError
 
 Guesses = Callable[..., pd.DataFrame]
 K = ("calm", "happy", "other")
@@ -123,8 +122,116 @@ def test_what_a_killed_process_left_beside_is_swept_away(tmp_path: Path, result:
 
 
 def test_fold_folders_are_named_by_seed_and_fold(tmp_path: Path) -> None:
-    fold = Fold("toy_s1", "toy/s1", (0,), (1,))
-    assert run_files.fold_folder(tmp_path, 3, fold) == tmp_path / "folds" / "3-toy_s1"
+    assert Run(tmp_path).fold(3, "toy_s1") == tmp_path / "folds" / "3-toy_s1"
+
+
+def test_a_system_without_epochs_leaves_an_empty_history(tmp_path: Path, result: FoldResult) -> None:
+    """An empty table goes to disk as an empty file, which pandas alone would refuse to read."""
+    write_fold(tmp_path, "key", FoldResult(result.predictions, pd.DataFrame(())))
+    back = read_fold(tmp_path, "key")
+    assert back is not None and back.history.empty and back.warnings == ()
+    write_fold(tmp_path, "key", back)
+    assert read_fold(tmp_path, "key") is not None
+
+
+def test_learning_curves_are_those_of_the_pooled_folds(tmp_path: Path, result: FoldResult) -> None:
+    """Left over from more seeds is seed 2; the fold without epochs has no curve."""
+    run = Run(tmp_path)
+    first, second = (result.predictions.assign(seed=seed) for seed in (0, 1))
+    run.predictions_file.write_text(to_csv(pd.concat([first, second])))
+    for seed, history in ((0, result.history), (1, pd.DataFrame()), (2, result.history)):
+        write_fold(run.fold(seed, "toy_s0"), "key", FoldResult(first, history))
+    assert [*run.histories()] == ["0-toy_s0"]
+    assert run.histories()["0-toy_s0"]["epoch"].tolist() == [1, 2]
+
+
+class TestArrays:
+    def fold(self, run: Run, table: pd.DataFrame, rows: int) -> dict[str, float]:
+        """A fold whose clip k has the number ``len(table) + k``."""
+        values = len(table) + np.arange(rows, dtype=np.float32)
+        fold = str(table["fold"].iloc[0])
+        write_fold(run.fold(0, fold), "key", FoldResult(table, pd.DataFrame(), files={"x.npy": values}))
+        return dict(zip(table["clip_id"], values.tolist(), strict=False))
+
+    def test_they_come_by_clip_from_all_folds_of_a_seed(self, tmp_path: Path, guesses: Guesses) -> None:
+        run, wanted = Run(tmp_path), {}
+        for _, table in guesses(subjects=3).groupby("fold"):
+            wanted |= self.fold(run, table.iloc[::-1], len(table))
+        found = run.arrays("x.npy", 0)
+        assert {clip: float(value) for clip, value in found.items()} == wanted and len(wanted) == 27
+        assert run.arrays("x.npy", 1) == run.arrays("y.npy", 0) == {}
+
+    def test_rows_that_belong_to_no_clip_are_refused(self, tmp_path: Path, guesses: Guesses) -> None:
+        self.fold(Run(tmp_path), guesses(subjects=1), 8)
+        with pytest.raises(ToolkitError, match=r"x\.npy holds 8 rows for 9 clips: run `mer train` again"):
+            Run(tmp_path).arrays("x.npy", 0)
+
+    def test_those_of_an_older_fold_are_swept_away(self, tmp_path: Path, result: FoldResult) -> None:
+        write_fold(tmp_path, "key", FoldResult(result.predictions, pd.DataFrame(), files={"x.npy": np.zeros(9)}))
+        write_fold(tmp_path, "other key", result)
+        assert not list(tmp_path.glob("*.npy"))
+
+    def test_a_damaged_one_makes_the_fold_undone(self, tmp_path: Path, result: FoldResult) -> None:
+        write_fold(tmp_path, "key", FoldResult(result.predictions, pd.DataFrame(), files={"x.npy": np.zeros(9)}))
+        np.save(tmp_path / "x.npy", np.ones(9))
+        assert read_fold(tmp_path, "key") is None
+
+
+class TestCache:
+    """Where a run finds its clips again."""
+
+    def linked(self, folder: Path, cache: Path) -> Run:
+        cache.mkdir(parents=True)
+        run = Run(folder)
+        write_json(run.about_file, {"cache": run.link_to(cache)})
+        return run
+
+    def test_run_and_cache_move_together(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        work = tmp_path / "work"
+        (work / "runs").mkdir(parents=True)
+        monkeypatch.chdir(work)
+        run = self.linked(Path("runs/demo"), Path("cache/synthetic"))
+        assert run.about()["cache"] == "../../cache/synthetic"
+        assert run.cache().resolve() == work / "cache/synthetic"
+        monkeypatch.chdir(tmp_path)
+        moved = work.rename(tmp_path / "elsewhere")
+        assert Run(moved / "runs/demo").cache() == moved / "cache/synthetic"
+        assert Run(Path("elsewhere/runs/demo")).cache() == Path("elsewhere/cache/synthetic"), "from any folder"
+
+    @pytest.mark.parametrize("cache", ["elsewhere/mine", "mine", "runs/demo/cache"])
+    def test_a_cache_that_was_named_is_found(self, cache: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        run = self.linked(Path("runs/demo"), Path(cache))
+        assert not Path(run.about()["cache"]).is_absolute()
+        assert run.cache().resolve() == tmp_path / cache
+
+    def test_one_outside_of_the_working_folder_is_kept_in_full(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A run that moves keeps the clips of a shared disk."""
+        work = tmp_path / "work"
+        work.mkdir()
+        monkeypatch.chdir(work)
+        run = self.linked(Path("runs/demo"), tmp_path / "disk/synthetic")
+        assert run.about()["cache"] == str(tmp_path / "disk/synthetic")
+        moved = (work / "runs/demo").rename(tmp_path / "demo")
+        assert Run(moved).cache() == tmp_path / "disk/synthetic"
+
+    def test_one_that_is_gone_or_was_never_named_is_told_in_one_sentence(self, tmp_path: Path) -> None:
+        run = self.linked(tmp_path / "demo", tmp_path / "cache")
+        run.cache().rmdir()
+        with pytest.raises(UsageError, match=r"the clips of \S+demo were in \S+cache, which is gone: name .* --cache$"):
+            run.cache()
+        write_json(run.about_file, {})
+        with pytest.raises(UsageError, match=r"the clips of \S+demo are not known: name their folder with --cache$"):
+            run.cache()
+
+
+def test_every_file_of_a_run_is_below_its_folder(tmp_path: Path) -> None:
+    run = Run(tmp_path / "demo")
+    files = [getattr(run, name) for name, kind in vars(Run).items() if isinstance(kind, property) and name != "name"]
+    assert len(set(files)) == len(files) >= 9
+    assert all(file.parent == run.folder for file in files) and run.name == "demo"
 
 
 def test_the_summary_holds_every_system_with_intervals_and_is_json(tmp_path: Path, guesses: Guesses) -> None:
