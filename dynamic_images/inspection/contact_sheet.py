@@ -16,19 +16,25 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from dynamic_images.build import IMAGES, STAGE
-from dynamic_images.clip_input import InputUse
 from dynamic_images.encoding import VIEW_RANGE, to_view
-from dynamic_images.input_cache import made_inputs
 from dynamic_images.inputs import INPUTS
+from dynamic_images.inspection.input_rows import (
+    INK,
+    ROW,
+    draw_rows,
+    further_inputs,
+    placed_pictures,
+    show_picture,
+    title_of,
+)
 from preprocessing.artefacts.clip_folder import ClipFolder, Entry
 from preprocessing.artefacts.files import key_of
 from preprocessing.artefacts.frame_stack import FrameReader
 from preprocessing.artefacts.manifest import FACTS, number, words
 from preprocessing.errors import ToolkitError
 
-SHEET_VERSION = 2
+SHEET_VERSION = 3
 SIZE, DPI = (12.0, 7.8), 100  # inches: 1200 px wide
-ROW = 3.1  # inches of a row of further inputs
 
 KEY_ARROWS = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
 """px of motion that the key arrow may stand for: few steps, so that sheets stay comparable at a glance."""
@@ -37,7 +43,7 @@ STILL = 0.05
 """Motion below this share of the key arrow gets no arrow."""
 ARROW_LENGTH = 16.0
 """Length of the key arrow, in 1/224 of the crop's width."""
-INK, ACCENT, QUIET = "#1b1f24", "#c2410c", "#6b7280"
+ACCENT, QUIET = "#c2410c", "#6b7280"
 
 PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 1}
 
@@ -45,7 +51,7 @@ PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 1}
 def contact_sheet(folder: ClipFolder, row: Mapping[str, Any], path: Path) -> None:
     """Draw one clip as a PNG 1200 px wide: crops, flow, intensity curve with order, both dynamic images.
 
-    Further inputs that were made of the clip and have a picture stand in a row below. Scales are printed: dynamic
+    Further inputs that were made of the clip and have a picture stand in rows below. Scales are printed: dynamic
     images at ±`VIEW_RANGE` grey levels like every view, flow by its key arrow.
 
     Args:
@@ -61,20 +67,21 @@ def contact_sheet(folder: ClipFolder, row: Mapping[str, Any], path: Path) -> Non
     apex, source = int(entry.result["apex_index"]), str(entry.result["apex_source"])
     last = len(crops) - 1
 
-    further = _further(folder)
-    whole = Figure(figsize=(SIZE[0], SIZE[1] + (ROW if further else 0)), dpi=DPI, facecolor="white")
-    figure, below = _halves(whole) if further else (whole, whole)
+    further = placed_pictures(folder, further_inputs(folder))
+    rows = 1 + max((one.row for one in further), default=-1)
+    whole = Figure(figsize=(SIZE[0], SIZE[1] + ROW * rows), dpi=DPI, facecolor="white")
+    figure, below = _halves(whole, rows) if rows else (whole, whole)
     grid = figure.add_gridspec(2, 4, left=0.012, right=0.988, top=0.865, bottom=0.1, wspace=0.04, hspace=0.14)
-    onset = _picture(figure.add_subplot(grid[0, 0]), crops[0], "onset · frame 0 · landmarks")
+    onset = show_picture(figure.add_subplot(grid[0, 0]), crops[0], "onset · frame 0 · landmarks")
     onset.plot(*folder.load("landmarks.npy").T, ".", color="#22d3ee", markersize=2.5, alpha=0.9)
     _crop_limits(onset, *crops.shape[1:3])  # a chin may lie below the crop
-    _picture(figure.add_subplot(grid[0, 1]), crops[apex], f"apex ({source}) · frame {apex}")
-    _picture(figure.add_subplot(grid[0, 2]), crops[last], f"offset · frame {last}")
+    show_picture(figure.add_subplot(grid[0, 1]), crops[apex], f"apex ({source}) · frame {apex}")
+    show_picture(figure.add_subplot(grid[0, 2]), crops[last], f"offset · frame {last}")
     _flow(figure.add_subplot(grid[0, 3]), crops[0], flows[apex].astype(np.float32))
 
     for column, name in enumerate(IMAGES):
         title = f"{INPUTS[name].title} {name.replace('_', '-')} · ±{VIEW_RANGE:g} grey levels"
-        _picture(figure.add_subplot(grid[1, column]), to_view(folder.load(f"{name}.npy")), title)
+        show_picture(figure.add_subplot(grid[1, column]), to_view(folder.load(f"{name}.npy")), title)
 
     box = grid[1, 2:].get_position(figure)  # type: ignore[arg-type]  # moved right: the curve's numbers need room
     plots = figure.add_gridspec(
@@ -92,21 +99,18 @@ def contact_sheet(folder: ClipFolder, row: Mapping[str, Any], path: Path) -> Non
     _order(strip, folder.load("order.npy"), len(crops), str(entry.settings["order"]))
     _words(figure, row, entry.settings)
     if further:
-        cells = below.add_gridspec(1, max(4, len(further)), left=0.012, right=0.988, top=0.9, bottom=0.02)
-        for column, one in enumerate(further):
-            picture = np.asarray(Image.open(folder / f"{one.label}.png").convert("RGB"))
-            _picture(below.add_subplot(cells[0, column]), picture, _title(one))
+        draw_rows(below, further)
     _save(whole, path, sheet_key(folder, row))
 
 
 def sheet_key(folder: ClipFolder, row: Mapping[str, Any]) -> str:
-    """What a sheet depends on: its drawing, the images and the manifest row.
+    """What a sheet depends on: its drawing, the images, further inputs and the manifest row.
 
     Raises:
         ToolkitError: the images stage is not there.
     """
     facts = {name: str(value) for name, value in row.items()}
-    further = [one.label for one in _further(folder)]
+    further = [(one.label, one.input.version, title_of(one)) for one in further_inputs(folder)]
     return key_of("sheet", SHEET_VERSION, _images_entry(folder).key, facts, further)
 
 
@@ -132,30 +136,10 @@ def _images_entry(folder: ClipFolder) -> Entry:
     return entry
 
 
-def _halves(whole: Figure) -> tuple[FigureBase, FigureBase]:
-    """The sheet, and the row below it."""
-    halves = np.ravel(np.asarray(whole.subfigures(2, 1, height_ratios=[SIZE[1], ROW]), dtype=object))
+def _halves(whole: Figure, rows: int) -> tuple[FigureBase, FigureBase]:
+    """The sheet, and the rows below it."""
+    halves = np.ravel(np.asarray(whole.subfigures(2, 1, height_ratios=[SIZE[1], ROW * rows]), dtype=object))
     return halves[0], halves[1]
-
-
-def _further(folder: ClipFolder) -> list[InputUse]:
-    """The inputs with pictures that were made of a clip beside its dynamic images."""
-    return [one for one in made_inputs(folder) if one.input.view is not None]
-
-
-def _title(one: InputUse) -> str:
-    ends = "/".join(f"{end:g}" for end in dict.fromkeys(one.input.view or ()))
-    channels = "" if one.kind == "image" else " · red u, green v" + (", blue strain" if one.channels == 3 else "")
-    return f"{one.input.title} · ±{ends}{channels}"
-
-
-def _picture(axes: Axes, image: NDArray[np.uint8], title: str) -> Axes:
-    axes.imshow(image, interpolation="nearest", cmap="gray", vmin=0, vmax=255)
-    axes.set_title(title, fontsize=9.5, color=INK, pad=4)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.spines[:].set_visible(False)
-    return axes
 
 
 def _crop_limits(axes: Axes, height: int, width: int) -> None:
@@ -176,7 +160,7 @@ def _flow(axes: Axes, onset: NDArray[np.uint8], flow: NDArray[np.float32]) -> No
         (places + 0.5) * size / n - 0.5
         for places, size, n in zip((columns, rows), (width, height), flow.shape[1::-1], strict=True)
     )
-    _picture(axes, faded, f"flow onset → apex · arrows drawn {gain:.2g}× long")
+    show_picture(axes, faded, f"flow onset → apex · arrows drawn {gain:.2g}× long")
     moves = np.hypot(u, v)
     u, v = np.where(moves < STILL * key, np.nan, (u, v))
     arrows = axes.quiver(

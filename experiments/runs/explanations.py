@@ -21,7 +21,7 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +30,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
+from dynamic_images.clip_input import PLANAR
 from dynamic_images.motion_intensity import face_parts
 from experiments.runs.folds import OnFold, data_digest, fold_keys, over_clips
 from experiments.runs.run import Run, read_fold, to_csv, write_json
-from experiments.runs.systems import FittedNetwork, Network, System
+from experiments.runs.systems import FittedNetwork, Network, System, side_of
 from experiments.scoring.protocols import Fold, Protocol, leave_one_subject_out
 from experiments.scoring.statistics import mean_interval
 from fusion_net.activation_maps import METHODS, activation_maps, blank
@@ -192,13 +193,14 @@ def _occluded(
     model: Model, scaled: ClipTensors, table: pd.DataFrame, cache: Path, mirrored: bool
 ) -> dict[str, NDArray[Any]]:
     """(N,) by ``drop/<part>``, ``flips/<part>`` and ``area/<part>``: what blanking a part does to the prediction."""
-    size = int(next(iter(scaled.inputs.values())).shape[-1])
+    size, planar = side_of(scaled), scaled.only(name for name in scaled.inputs if scaled.kind(name) in PLANAR)
     masks = [_parts(clip_folder(cache, clip_id), size) for clip_id in scaled.clip_ids]
     before = np.array([row[f"p_{row['y_pred']}"] for row in table.to_dict("records")])
     found: dict[str, NDArray[Any]] = {}
     for part in masks[0]:
         where = np.stack([m[part] for m in masks])
-        blanked = predict(model, blank(scaled, where), mirrored=mirrored)
+        without = replace(scaled, inputs={**scaled.inputs, **blank(planar, where).inputs})
+        blanked = predict(model, without, mirrored=mirrored)
         after = np.array([blanked[f"p_{name}"].iloc[i] for i, name in enumerate(table["y_pred"])])
         found |= {
             f"drop/{part}": before - after,

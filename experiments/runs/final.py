@@ -12,7 +12,7 @@ import jinja2
 from dynamic_images.pipeline import StageSettings
 from experiments.runs.folds import data_digest, one_thread
 from experiments.runs.run import Run, library_versions
-from experiments.runs.systems import FittedNetwork, Network
+from experiments.runs.systems import FittedNetwork, Network, side_of
 from experiments.scoring.metrics import MEASURES
 from fusion_net import checkpoint as checkpoints
 from fusion_net.checkpoint import Checkpoint
@@ -65,7 +65,7 @@ def train_final(
     with one_thread():
         fitted = system.fit(data, SEED, FINAL)
     about["training"]["strength"] = strengths(fitted.scaler(data))
-    size = next(iter(data.inputs.values())).shape[-1]
+    size = side_of(data)
     for name in (checkpoints.DESCRIPTION, ONNX):  # an export of other weights would only look as if it belonged here
         (out / name).unlink(missing_ok=True)
     write_text(out / CARD, _card(about, system, fitted, stages, size))
@@ -87,6 +87,7 @@ def judged(run: Run) -> dict[str, Any]:
         "network": about["model"],
         "data": about["data"],
         "rows": metrics["rows"],
+        "titles": metrics["titles"],
         "undefined": metrics["undefined"],
     }
 

@@ -7,6 +7,7 @@ import hashlib
 import importlib.util
 from collections.abc import Iterable, Iterator
 from functools import cache
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 OURS = ("preprocessing", "dynamic_images", "fusion_net", "experiments")
@@ -41,11 +42,15 @@ def source_files(modules: Iterable[str]) -> dict[str, Path]:
 
 
 @cache
-def _file(module: str) -> Path | None:
+def _spec(module: str) -> ModuleSpec | None:
     try:
-        spec = importlib.util.find_spec(module)
+        return importlib.util.find_spec(module)
     except (ImportError, ValueError):  # ValueError: __main__ of a notebook
         return None
+
+
+def _file(module: str) -> Path | None:
+    spec = _spec(module)
     return Path(spec.origin) if spec is not None and spec.origin and spec.origin.endswith(".py") else None
 
 
@@ -66,7 +71,6 @@ def _imported(path: Path, module: str) -> Iterator[str]:
 
 
 def _is_module(package: str, name: str) -> bool:
-    parent = _file(package)
-    if parent is None or parent.name != "__init__.py":
-        return False
-    return (parent.parent / f"{name}.py").is_file() or (parent.parent / name / "__init__.py").is_file()
+    spec = _spec(package)
+    folders = [] if spec is None else [Path(folder) for folder in spec.submodule_search_locations or ()]
+    return any((folder / f"{name}.py").is_file() or (folder / name).is_dir() for folder in folders)

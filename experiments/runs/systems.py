@@ -10,6 +10,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -17,7 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dynamic_images.clip_input import InputUse
+from dynamic_images.clip_input import PLANAR, InputUse
 from experiments.runs.sources import source_digest
 from fusion_net.device import resolve_device
 from fusion_net.fit import FitSettings, fit
@@ -99,8 +100,8 @@ class System(ABC):
 
     @property
     def key(self) -> str:
-        """Hash of all that decides the results, apart from the clips: settings, inputs and source code."""
-        return key_of(self._settings(), [one.plain() for one in self.inputs], self.source)
+        """Hash of all that decides the results, apart from the clips: class, settings, inputs and source code."""
+        return key_of(self.name, type(self).__qualname__, self._settings(), [one.plain() for one in self.inputs], self.source)
 
     @property
     def source(self) -> str:
@@ -124,7 +125,9 @@ class System(ABC):
     def _modules(self) -> Iterable[str]:
         yield type(self).__module__
         for one in self.inputs:
-            maker = one.input.make
+            maker: Any = one.input.make
+            while isinstance(maker, partial):
+                maker = maker.func
             yield getattr(maker, "__module__", "") or type(one.input).__module__
 
 
@@ -178,7 +181,7 @@ class Network(System):
         return {**super().about(classes), "parameters": parameters, "fit": plain(self.training)}
 
     def _settings(self) -> Any:
-        return [self.settings, self.training]
+        return [self.model.__qualname__, self.settings, self.training]
 
     def _modules(self) -> Iterable[str]:
         yield from super()._modules()
@@ -211,6 +214,11 @@ def clip_table(data: ClipTensors) -> pd.DataFrame:
     """``clip_id, subject, y_true`` in the order of ``data``."""
     labels = [data.classes[k] for k in data.labels.tolist()]
     return pd.DataFrame({"clip_id": data.clip_ids, "subject": data.subjects, "y_true": labels})
+
+
+def side_of(data: ClipTensors) -> int:
+    """Side of the clips' pictures in px; 0 if no input is a picture."""
+    return next((int(tensor.shape[-1]) for name, tensor in data.inputs.items() if data.kind(name) in PLANAR), 0)
 
 
 def labels_of(data: ClipTensors) -> NDArray[np.str_]:

@@ -13,11 +13,11 @@ import pandas as pd
 import pytest
 
 from dynamic_images.build import ImageSettings
-from dynamic_images.pipeline import StageSettings, build_clip, build_dataset
+from dynamic_images.pipeline import StageSettings, build_clip, build_dataset, clip_images
 from preprocessing.artefacts.clip_folder import RECORD, clip_folder
 from preprocessing.artefacts.manifest import read_manifest
 from preprocessing.clips import Clip
-from preprocessing.errors import EnvironmentProblemError
+from preprocessing.errors import ClipRejectedError, EnvironmentProblemError
 from preprocessing.pipeline import FaceSettings
 from preprocessing.video import image_sequence
 from preprocessing.workers import unordered
@@ -170,6 +170,25 @@ def test_a_row_holds_no_more_than_its_clip(clips: list[Clip], tmp_path: Path) ->
     assert list(row)[:6] == ["clip_id", "subject", "emotion", "status", "code", "reason"]
     assert all(isinstance(value, str | int | float | None) for value in row.values())
     assert pd.DataFrame([row]).shape[0] == 1
+
+
+class TestOneClip:
+    def test_it_gives_the_dynamic_images_or_what_is_asked_for(self, clips: list[Clip], tmp_path: Path) -> None:
+        images = clip_images(clips[2], tmp_path, SETTINGS)
+        assert {name: image.shape for name, image in images.items()} == {
+            "temporal_ranked": (64, 64, 3),
+            "motion_intensity": (64, 64, 3),
+        }
+        more = clip_images(clips[2], tmp_path, SETTINGS, inputs=("apex_strain", "temporal_ranked"))
+        assert {name: array.shape for name, array in more.items()} == {
+            "apex_strain": (32, 32, 3),
+            "temporal_ranked": (64, 64, 3),
+        }
+        np.testing.assert_array_equal(more["temporal_ranked"], images["temporal_ranked"])
+
+    def test_a_clip_that_cannot_be_used_says_why(self, clips: list[Clip], tmp_path: Path) -> None:
+        with pytest.raises(ClipRejectedError, match="toy/s1/nobody: "):
+            clip_images(clips[0], tmp_path, SETTINGS)
 
 
 class TestWorkers:

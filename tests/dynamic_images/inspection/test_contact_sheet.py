@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +10,14 @@ import numpy as np
 import pytest
 
 from dynamic_images.build import ImageSettings, build_images
-from dynamic_images.inspection.contact_sheet import contact_sheet, is_fresh, quality_numbers, sheet_key
+from dynamic_images.input_cache import build_inputs
+from dynamic_images.inputs import INPUTS, use
+from dynamic_images.inspection.contact_sheet import DPI, contact_sheet, is_fresh, quality_numbers, sheet_key
+from dynamic_images.inspection.input_rows import ROW
 from preprocessing.artefacts.clip_folder import ClipFolder
 from preprocessing.errors import ToolkitError
+
+ID = "known/sub01/a"
 
 
 def test_a_sheet_is_drawn_and_not_blank(clip_folder: ClipFolder, manifest_row: dict[str, Any], tmp_path: Path) -> None:
@@ -41,6 +48,46 @@ def test_a_sheet_knows_what_it_was_drawn_from(
     assert not is_fresh(path, sheet_key(clip_folder, manifest_row))
     path.write_bytes(b"not a picture")
     assert not is_fresh(path, key)
+
+
+def test_further_inputs_stand_in_rows_below(
+    tmp_path: Path, clip: Any, finished_clip: Callable[..., ClipFolder], manifest_row: dict[str, Any]
+) -> None:
+    """The sheet grows and what stood there already is as it was; a picture that is made later makes it stale."""
+    folder, plain, path = finished_clip(tmp_path, ID, clip), tmp_path / "plain.png", tmp_path / "a.png"
+    contact_sheet(folder, manifest_row, plain)
+    before = cv2.imread(str(plain))
+    build_inputs(tmp_path, [ID], [use("frames"), use("flow_grid")])
+    assert is_fresh(plain, sheet_key(folder, manifest_row)), "they have no pictures"
+    build_inputs(tmp_path, [ID], [use("apex_strain")])
+    assert not is_fresh(plain, sheet_key(folder, manifest_row))
+    contact_sheet(folder, manifest_row, path)
+    assert is_fresh(path, sheet_key(folder, manifest_row))
+    sheet = cv2.imread(str(path))
+    height, width = before.shape[:2]
+    assert sheet.shape == (height + ROW * DPI, width, 3)
+    assert np.mean(np.abs(sheet[:height].astype(int) - before) > 8) < 0.005  # half a pixel of height is rounded
+    row = sheet[height:]
+    assert row[:, : width // 4].std() > 20 and (row[:, width // 3 :] == 255).all(), "one picture, at the left"
+
+
+def test_a_new_version_of_an_input_makes_the_sheet_stale(
+    tmp_path: Path,
+    clip: Any,
+    finished_clip: Callable[..., ClipFolder],
+    manifest_row: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its picture is another one under the same name."""
+    folder = finished_clip(tmp_path, ID, clip)
+    build_inputs(tmp_path, [ID], [use("apex_flow")])
+    first = sheet_key(folder, manifest_row)
+    newer = dataclasses.replace(INPUTS["apex_flow"], version=2)
+    monkeypatch.setitem(INPUTS._own, "apex_flow", newer)
+    assert sheet_key(folder, manifest_row) != first
+    without = sheet_key(folder, manifest_row)
+    build_inputs(tmp_path, [ID], [use("apex_flow")])
+    assert sheet_key(folder, manifest_row) not in (first, without)
 
 
 @pytest.mark.parametrize("apex", [0, 11])
