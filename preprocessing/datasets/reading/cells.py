@@ -16,12 +16,16 @@ Cell = object
 SPELLINGS = {
     "anger": ("angry",),
     "contempt": ("comtempt",),
+    "disgust": (),
+    "fear": (),
     "happiness": ("happy", "happyiness"),
     "negative": ("ne",),
     "others": ("other",),
     "positive": ("po",),
+    "repression": (),
     "sadness": ("sad",),
     "surprise": ("sur",),
+    "tense": (),
 }
 """Emotion word → other spellings of it that were seen in tables and folder names."""
 _WORDS = {spelling: word for word, spellings in SPELLINGS.items() for spelling in spellings}
