@@ -1,4 +1,4 @@
-"""Which folder holds the frames of which row, where a root may hold several copies of the same clips. Pure.
+"""Find the frame folder of each table row below a root that may hold several copies of the same clips. Pure.
 
 Raw recordings, cropped faces, an older zip beside a newer one: each is a *copy*, the folders whose path is the same but
 for what belongs to the clip. One copy is used, the one of the wanted variant in which most rows find their folder.
@@ -22,7 +22,7 @@ _OF_A_CLIP = r"(?:sub|s|spno\.?)?\d+(?:_\d+)*|[a-z]|colou?r|rgb|micro"
 
 @dataclass(frozen=True)
 class Finding:
-    """Something about a copy that is worth telling; ``warning`` where a result may depend on it."""
+    """Something about a copy that is worth telling; ``warning`` if a result may depend on it."""
 
     what: str
     items: tuple[str, ...] = ()
