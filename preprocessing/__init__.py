@@ -51,8 +51,8 @@ def open_dataset(name: str, root: Path | str, settings: DataSettings | None = No
         settings: choices that a data set leaves, e.g. ``DataSettings(variant="cropped")``.
 
     Raises:
-        UsageError: there is no data set of that name, its clips have no frames of their own (precomputed images,
-            several data sets as one), or a setting has no effect on it.
+        UsageError: there is no data set of that name, it holds precomputed images or stands for several data sets,
+           , or a setting has no effect on it.
         DatasetError: the folder does not hold it.
     """
     dataset = find_dataset(name)

@@ -1,4 +1,4 @@
-"""`Clip`: one annotated recording, the noun that every stage shares."""
+"""`Clip`: one annotated recording of one subject, which all stages work on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MIN_FRAMES = 3
 
 @dataclass(frozen=True)
 class Clip:
-    """One clip of one subject and what its data set says about it.
+    """One clip of one subject with its annotation.
 
     Frame numbers are 0-based, inclusive positions into ``frames`` (not file numbers): the clip is
     ``frames[onset] ... frames[offset]``.
@@ -22,12 +22,12 @@ class Clip:
     Attributes:
         clip_id: unique over all data sets, ``<dataset>/<subject>/<clip>``; also the folder below ``clips/``.
         subject: ``<dataset>/<subject>``, the group of leave-one-subject-out.
-        frames: where the pixels come from; nothing is decoded until someone iterates.
+        frames: where the pixels come from; nothing is decoded before it is read.
         onset: first frame of the expression.
-        apex: frame of strongest expression, or None where it was not annotated. Never a guess in disguise.
+        apex: frame of strongest expression, or None if it was not annotated; an estimate is marked in ``apex_source``.
         offset: last frame, or None for "as far as the source decodes" (unannotated videos).
-        fps: frames per second, or None where unknown.
-        emotion: the data set's own word, lower case, or None where there is no label.
+        fps: frames per second, or None if unknown.
+        emotion: the data set's own word, lower case, or None if there is no label.
         action_units: the data set's own words, e.g. ``("L4", "12")``.
         objective_class: "1" to "7", class by action units alone (Davison et al., 2017, arXiv 1708.07549), or None.
         apex_source: ``annotated``, or the rule that put the apex there for want of one (``midpoint``).

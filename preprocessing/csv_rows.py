@@ -1,4 +1,4 @@
-"""Rows of a user's CSV file as text, with the line that each stands on. Every cell stays what was written."""
+"""Read a CSV file as rows of text, each with its line number; no cell is converted."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ class Row:
         return self.cells[column]
 
 
-def read_csv_rows(path: Path, wanted: Sequence[str], optional: Sequence[str] = ()) -> list[Row]:
+def read_csv_rows(
+    path: Path, wanted: Sequence[str], optional: Sequence[str] = (), may_be_empty: Sequence[str] = ()
+) -> list[Row]:
     """All rows of a CSV file with a header; commas, semicolons or tabs separate, as in its first line.
 
     Column names are compared without case and surrounding blanks; further columns are kept under their own name in
@@ -32,11 +34,12 @@ def read_csv_rows(path: Path, wanted: Sequence[str], optional: Sequence[str] = (
     Args:
         path: the file, UTF-8.
         wanted: columns that must be there and be filled in every row.
-        optional: columns that must be filled in every row where they are there at all.
+        optional: columns that must be filled in every row if they are there at all.
+        may_be_empty: those of ``wanted`` that need not be filled.
 
     Raises:
-        DatasetError: the file is not there or no such table, a column is absent or there twice, a row has another
-            number of cells than the header, or a cell of ``wanted`` or ``optional`` is empty. It names the line.
+        DatasetError: the file is not there or not such a table, a column is absent or there twice, a row has another
+            number of cells than the header, or a cell that must be filled is empty. It names the line.
     """
     lines = _fields(path)
     if not lines:
@@ -48,6 +51,7 @@ def read_csv_rows(path: Path, wanted: Sequence[str], optional: Sequence[str] = (
     twice = [name for name in header if name and header.count(name) > 1]
     if twice:
         raise DatasetError(f"{path} has two columns {twice[0]!r}: rename or remove one")
+    filled = [name for name in (*wanted, *optional) if name not in may_be_empty]
     rows = []
     for line, fields in lines[1:]:
         if len(fields) != len(header):
@@ -56,7 +60,7 @@ def read_csv_rows(path: Path, wanted: Sequence[str], optional: Sequence[str] = (
                 'separator needs quotes, for example "img.png#1,2"'
             )
         cells = {name: cell.strip() for name, cell in zip(header, fields, strict=True)}
-        empty = [name for name in (*wanted, *optional) if name in cells and not cells[name]]
+        empty = [name for name in filled if name in cells and not cells[name]]
         if empty:
             raise DatasetError(f"{path}, line {line}: {empty[0]} is empty")
         rows.append(Row(line, cells))
@@ -79,7 +83,7 @@ def _fields(path: Path) -> list[tuple[int, list[str]]]:
     except OSError as error:
         raise DatasetError(f"{path} cannot be read ({error.strerror}): wanted a CSV file") from error
     except UnicodeDecodeError as error:
-        raise DatasetError(f"{path} is no UTF-8 text ({error.reason}): save the table as CSV, UTF-8") from error
+        raise DatasetError(f"{path} is not UTF-8 text ({error.reason}): save the table as CSV, UTF-8") from error
     first = next((line for line in text.splitlines() if line.strip()), "")
     separator = max(SEPARATORS, key=first.count)
     reader = csv.reader(text.splitlines(keepends=True), delimiter=separator, strict=True)

@@ -1,4 +1,4 @@
-"""The exception tree of the toolkit: who is at fault decides the class.
+"""The exceptions of the toolkit, by cause: what was typed, the data set, one clip, or the machine.
 
 Bad arguments are plain ``ValueError`` / ``TypeError``. Everything below is about data or the machine, carries
 one sentence for a person (what, where, got, wanted, what to do) and reaches the terminal without a traceback.

@@ -1,4 +1,4 @@
-"""Dense optical flow between two frames behind one signature."""
+"""Dense optical flow between two frames, by a method that is chosen by name."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def halve(field: Flow) -> Flow:
 
 
 def check_optflow() -> None:
-    """Raise `EnvironmentProblemError` with the cure where OpenCV's contrib modules are missing."""
+    """Raise `EnvironmentProblemError` with the cure if OpenCV's contrib modules are missing."""
     if not hasattr(cv2, "optflow"):
         raise EnvironmentProblemError(
             f"OpenCV {cv2.__version__} has no cv2.optflow: a second OpenCV wheel has replaced the contrib one. Cure: "

@@ -1,4 +1,4 @@
-"""One clip through the offline stages `faces` and `flow`: frames are decoded once and streamed to disk."""
+"""Run one clip through the stages `faces` and `flow`; frames are decoded once and streamed to disk."""
 
 from __future__ import annotations
 
@@ -210,7 +210,7 @@ def measure_flow(crops: FrameReader, settings: FlowSettings, out: Path) -> None:
 
 
 class _Watch:
-    """Looks now and then whether the face is where the alignment says."""
+    """Checks now and then that the detector finds the face where the alignment expects it."""
 
     def __init__(self, landmarker: Landmarker, box: Box, base: Transform, every: int) -> None:
         self._landmarker, self._box, self._base, self._every = landmarker, box, base, every
@@ -242,7 +242,7 @@ class _Watch:
 
 
 def _find_face(head: list[Frame], landmarker: Landmarker, cropped: bool) -> tuple[Box, int]:
-    """The face box and the most faces seen at once; 0 where a crop is taken for the face itself."""
+    """The face box and the most faces seen at once; 0 if a crop is taken for the face itself."""
     detections = [landmarker.detect(frame) for frame in (head[0], head[-1])]
     box = choose_face(detections)
     if box is None and cropped:
@@ -255,7 +255,7 @@ def _find_face(head: list[Frame], landmarker: Landmarker, cropped: bool) -> tupl
 def _face_of_a_crop(frame: Frame, landmarker: Landmarker) -> Box:
     """Where the face is in a picture that it fills: the detector wants something around it, so the border is repeated.
 
-    Where that does not help either, the box is the middle of the picture, as large as crops of data sets leave it
+    If that does not help either, the box is the middle of the picture, as large as crops of data sets leave it
     (ours).
     """
     height, width = frame.shape[:2]

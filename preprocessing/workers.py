@@ -1,4 +1,4 @@
-"""Many independent pieces of work, here or in worker processes."""
+"""Run many independent pieces of work, in this process or in worker processes."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _attached(parent: int, function: Callable[..., T], task: tuple[Any, ...]) ->
 
 @cache
 def _end_with(parent: int) -> None:
-    """Start, once in a worker, a thread that ends it when its parent is gone: artefacts allow that at any moment.
+    """Start one thread per worker that exits the worker when its parent dies; safe, as artefacts are written atomically.
 
     Ctrl-C reaches the parent too, which then ends the workers; on their own account they would print a traceback each.
     """

@@ -31,7 +31,7 @@ from preprocessing.errors import DatasetError
 COLUMNS = ("subject", "clip", "onset", "apex", "offset", "emotion", "kind")
 PLACES = {"subject": 0, "clip": 1, "onset": 2, "apex": 3, "offset": 4, "action_units": 5, "emotion": 6, "kind": 7}
 SUBJECTS = (15, 16, *range(19, 28), *range(29, 39), 40)
-"""Number of the subject whose index in the table is 1, 2, ... where the table's own sheet does not say."""
+"""Number of the subject whose index in the table is 1, 2, ..., if no sheet of the table lists them."""
 VIDEOS = {
     "disgust1": "0101",
     "disgust2": "0102",
@@ -93,7 +93,7 @@ def _row(row: TableRow, where: str, subjects: Mapping[int, int]) -> Row:
     index = whole_number(cell)
     number = subjects.get(index) if index is not None else subject_number(cell)  # a table with names has s15 itself
     if number is None:
-        raise StrayRowError(f"{where}: subject {text_of(cell)!r} is none of the {len(subjects)} of CAS(ME)²")
+        raise StrayRowError(f"{where}: subject {text_of(cell)!r} is not one of the {len(subjects)} of CAS(ME)²")
     name = clip_name(row.cells["clip"], where)
     keys: list[Key] = [("clip", number, name.lower())]
     video = re.fullmatch(r"([a-z]+\d)_.*", name.lower())

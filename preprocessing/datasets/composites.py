@@ -136,7 +136,7 @@ def join(rule: CompositeRule, cache: Path, suffix: str = "") -> pd.DataFrame:
     for member, rows in manifests.items():
         foreign = rows[~rows["clip_id"].str.startswith(f"{member}/")]
         if len(foreign):
-            raise DatasetError(f"{folders[member]} holds {foreign['clip_id'].iloc[0]}, which is no clip of {member}")
+            raise DatasetError(f"{folders[member]} holds {foreign['clip_id'].iloc[0]}, which is not a clip of {member}")
     _check_settings(rule, folders, manifests)
     whole = pd.concat([rows.convert_dtypes() for rows in manifests.values()], ignore_index=True)
     write_members(cache, {member: f"../{folder.name}" for member, folder in folders.items()})

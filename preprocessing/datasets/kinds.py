@@ -226,7 +226,7 @@ class Composite(Dataset):
             )
 
     def clips(self, root: Path, settings: DataSettings | None = None) -> tuple[list[Clip], Survey | None]:
-        """None of its own: they are those of its members.
+        """Not available: the clips are those of the members.
 
         Raises:
             UsageError: always, since a root has no effect.

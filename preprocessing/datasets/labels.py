@@ -20,7 +20,7 @@ Schemes = Mapping[str, Scheme]
 
 
 def _own(*words: str) -> Scheme:
-    """Each word a class of its own."""
+    """Each word as one class."""
     return {word: (word,) for word in words}
 
 

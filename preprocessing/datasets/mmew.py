@@ -39,7 +39,7 @@ def _row(row: TableRow, where: str) -> Row | None:
     match = _CLIP.fullmatch(name.lower())
     if match is None:
         raise StrayRowError(
-            f"{where}: clip {name!r} is none of MMEW, wanted a name like S01-01-001: is it another table?"
+            f"{where}: clip {name!r} is not one of MMEW, wanted a name like S01-01-001: is it another table?"
         )
     return Row(where, f"S{int(match[1]):02d}", name, ((name.lower(),),), row.cells)
 

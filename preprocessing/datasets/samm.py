@@ -33,7 +33,9 @@ def _row(row: TableRow, where: str) -> Row | None:
     name = clip_name(row.cells["clip"], where)
     match = re.fullmatch(r"(\d{1,3})_\d+_\d+", name)
     if match is None:
-        raise StrayRowError(f"{where}: clip {name!r} is none of SAMM, wanted a name like 006_1_2: is it another table?")
+        raise StrayRowError(
+            f"{where}: clip {name!r} is not one of SAMM, wanted a name like 006_1_2: is it another table?"
+        )
     subject = f"{int(match[1]):03d}"
     return Row(where, subject, name, ((name.lower(),),), row.cells)
 

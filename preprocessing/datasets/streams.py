@@ -1,4 +1,4 @@
-"""Precomputed image streams: a CSV that names two images per clip, for groups that can share only derived images.
+"""Read a table of precomputed images, two per clip, for groups that can share only derived images.
 
     clip_id, subject, label, stream_a, stream_b[, dataset]
 
@@ -19,7 +19,7 @@ from preprocessing.errors import DatasetError
 COLUMNS = ("clip_id", "subject", "label", "stream_a", "stream_b")
 TABLE = "streams.csv"
 DATASET = "streams"
-"""What clip ids begin with if the table does not say it."""
+"""What clip ids begin with if the table has no column for it."""
 
 _CHANNELS = re.compile(r"(?P<path>.*?)(?:#(?P<channels>\d+(?:\s*,\s*\d+)*))?", re.DOTALL)
 _WORD = r"[\w.()+^-]+(?: +[\w.()+^-]+)*"
@@ -67,7 +67,7 @@ def load(root: Path) -> list[StreamClip]:
     Raises:
         DatasetError: there is no such table or two candidates, a column is absent, a cell is empty, an id has other
             characters than letters, digits, blanks and ``_ . ( ) + ^ -``, a clip is listed twice, two subjects differ
-            in letter case only, a path is absolute, leaves the folder of the table, or is no file.
+            in letter case only, a path is absolute, leaves the folder of the table, or is not a file.
     """
     table = find_table(root)
     rows = read_csv_rows(table, COLUMNS, optional=("dataset",))

@@ -1,12 +1,11 @@
-"""The synthetic corpus as any other data set: image folders and an annotation table. It never sees the truth."""
+"""Read the synthetic corpus like any data set, from its image folders and annotation table, without its truth."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
-
 from preprocessing.clips import Clip, check_unique
+from preprocessing.csv_rows import Row, read_csv_rows
 from preprocessing.errors import ClipRejectedError, DatasetError
 from preprocessing.video import ImageSequence, list_images
 
@@ -17,31 +16,22 @@ def load(root: Path) -> list[Clip]:
     """Clips of the corpus in ``root``, in the order of its table; ids are ``synthetic/s01/c03``.
 
     Raises:
-        DatasetError: no such folder, no table, a column or a frame folder is missing, or a frame number is no number
-            or no file.
+        DatasetError: no such folder, no table, a column or a frame folder is missing, or a frame number is not a number
+            or has no file.
     """
     if not root.is_dir():
         raise DatasetError(f"{root} is not a folder: make the corpus with `mer synth {root}`")
     path = root / "annotation.csv"
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except FileNotFoundError:
-        raise DatasetError(f"{path} does not exist: make or finish the corpus with `mer synth {root}`") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{path} is not a table ({error}): make the corpus again with `mer synth {root}`") from error
-    missing = [column for column in COLUMNS if column not in table.columns]
-    if missing:
-        raise DatasetError(f"{path} has no column {missing[0]!r}, wanted {', '.join(COLUMNS)}")
-    if table.empty:
-        raise DatasetError(f"{path} lists no clips: make the corpus again with `mer synth {root}`")
-    rows = [{column: str(row[column]) for column in COLUMNS} for _, row in table.iterrows()]
-    return check_unique([_clip(root, path, line, row) for line, row in enumerate(rows, start=2)])
+    if not path.is_file():
+        raise DatasetError(f"{path} does not exist: make or finish the corpus with `mer synth {root}`")
+    rows = read_csv_rows(path, COLUMNS, may_be_empty=("emotion", "action_units"))
+    return check_unique([_clip(root, path, row) for row in rows])
 
 
-def _clip(root: Path, table: Path, line: int, row: dict[str, str]) -> Clip:
+def _clip(root: Path, table: Path, row: Row) -> Clip:
     subject = f"synthetic/{row['subject']}"
     clip_id = f"{subject}/{row['clip']}"
-    where = f"{clip_id} ({table.name}, line {line})"
+    where = f"{clip_id} ({table.name}, line {row.line})"
     folder = root / "frames" / row["subject"] / row["clip"]
     if not folder.is_dir():
         raise DatasetError(f"{where}: no frames in {folder}, finish the corpus with `mer synth`")
@@ -59,12 +49,12 @@ def _clip(root: Path, table: Path, line: int, row: dict[str, str]) -> Clip:
         apex=apex,
         offset=offset,
         fps=_number(row, "fps", where),
-        emotion=row["emotion"].strip().lower(),
+        emotion=row["emotion"].lower(),
         action_units=tuple(filter(None, row["action_units"].split("+"))),
     )
 
 
-def _position(row: dict[str, str], name: str, position: dict[int, int], where: str) -> int:
+def _position(row: Row, name: str, position: dict[int, int], where: str) -> int:
     """0-based position of the frame whose file number stands in column ``name``."""
     number = _number(row, name, where)
     if number not in position:
@@ -72,7 +62,7 @@ def _position(row: dict[str, str], name: str, position: dict[int, int], where: s
     return position[int(number)]
 
 
-def _number(row: dict[str, str], name: str, where: str) -> float:
+def _number(row: Row, name: str, where: str) -> float:
     try:
         return float(row[name])
     except ValueError:

@@ -1,4 +1,4 @@
-"""Any folder of video files or image sequences: clips without labels, whole length, apex not annotated."""
+"""Read any folder of video files or image sequences as clips without labels, each over its whole length."""
 
 from __future__ import annotations
 

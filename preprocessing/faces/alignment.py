@@ -1,4 +1,4 @@
-"""One similarity transform per clip, and the residual rigid head motion after it. Pure.
+"""Align the face of a clip: one similarity transform, then the rigid head motion from frame to frame. Pure.
 
 Transforms are (2, 3) float64 matrices that map source pixels to crop pixels (pixel centres at integers).
 Aligning every frame by its own landmarks would add their jitter of 0.05–0.3 px per frame, as large as the signal, to
@@ -167,7 +167,7 @@ class RigidRegistration:
     Args:
         frame: (H, W) or (H, W, 3) uint8, the first frame.
         weights: (S, S) trust, see `rigid_weights`.
-        base: the transform of ``frame``; None where it is a crop of S px already.
+        base: the transform of ``frame``; None if it is a crop of S px already.
     """
 
     LEVELS = (4, 2)  # full resolution is three times slower and no more accurate: noise, not pixels, sets the limit
@@ -187,7 +187,7 @@ class RigidRegistration:
     def __call__(self, frame: NDArray[Any], start: Transform) -> Transform | None:
         """Transform of ``frame`` (H, W[, 3], source pixels) onto the reference, near ``start``.
 
-        None where it cannot be followed: more than `FARTHEST` away from ``start`` at the corner of the crop, which no
+        None if it cannot be followed: more than `FARTHEST` away from ``start`` at the corner of the crop, which no
         head does between neighbouring frames; then it has turned out of the plane, or something is in front of it.
         """
         part, place = _surroundings(frame, start, self.size)

@@ -154,7 +154,7 @@ def landmark_model(path: Path | None = None) -> Path:
     That package cannot be imported without ``pkg_resources``, so its folder is located without importing it.
 
     Raises:
-        EnvironmentProblemError: there is none, with what to do.
+        EnvironmentProblemError: it is not installed; the message says how to install it.
     """
     if path is not None:
         if not path.is_file():

@@ -1,4 +1,4 @@
-"""Which face of several, by size and continuity. Pure."""
+"""Choose the face of a clip among several, by size and continuity. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def choose_face(detections: Sequence[Sequence[Box]]) -> Box | None:
         detections: per looked-at frame, the boxes found there.
 
     Returns:
-        The median box of the best track, or None where nothing was found. Ties go to the left-most face.
+        The median box of the best track, or None if nothing was found. Ties go to the left-most face.
     """
     tracks: list[list[Box]] = []
     for boxes in detections:

@@ -1,4 +1,4 @@
-"""What moves: action units as smooth displacement fields, their time course, and emotions as varying mixtures.
+"""Action units as smooth displacement fields, their time course, and emotions as varying mixtures of them.
 
 Names follow the Facial Action Coding System (Ekman, Friesen & Hager, 2002). A field is a sum of Gaussian pushes
 anchored at landmarks, which keeps it smooth, cheap and exactly known everywhere. The pushes are drawn after the

@@ -1,4 +1,4 @@
-"""Brush and paper: soft shapes, noise and hair strokes on a canvas in face units."""
+"""Draw soft shapes, noise and hair strokes on a canvas in face units."""
 
 from __future__ import annotations
 

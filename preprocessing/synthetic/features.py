@@ -1,4 +1,4 @@
-"""Eyes, brows, nose and mouth: what the landmarks outline."""
+"""Draw eyes, brows, nose and mouth inside the outlines that the landmarks give."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is drawn: an identity and its 68 neutral landmarks.
+"""Random identities of the synthetic corpus and their 68 neutral landmarks.
 
 Face coordinates ("face units") have their origin midway between the outer eye corners, x to the right of the image,
 y down, and the distance of the outer eye corners as unit. Landmarks are in the order of `preprocessing.faces.points68`.

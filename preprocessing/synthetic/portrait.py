@@ -1,4 +1,4 @@
-"""The neutral face of an identity: background, shoulders, neck, head and hair, with a relief that light falls on.
+"""Draw the neutral face of an identity: background, shoulders, neck, head and hair, with a relief that light falls on.
 
 A portrait is painted as albedo; brightness comes from a height map (skull, brow ridge, sockets, nose, cheekbones,
 lips, chin) under one soft light, so each clip may have its own light without a new drawing.

@@ -1,4 +1,4 @@
-"""From a neutral portrait and a truth to frames: blink, warp, shading, flicker and sensor noise."""
+"""Render the frames of a clip from a neutral portrait and its true motion, with blink, shading, flicker and noise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What corpus to make."""
+"""Settings of the synthetic corpus."""
 
 from __future__ import annotations
 

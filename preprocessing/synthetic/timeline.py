@@ -1,4 +1,4 @@
-"""The plot of a clip: which units move, when and how far, and how the head drifts meanwhile."""
+"""Timeline of a synthetic clip: which action units move, when and how far, and how the head drifts meanwhile."""
 
 from __future__ import annotations
 

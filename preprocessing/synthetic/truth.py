@@ -1,4 +1,4 @@
-"""What really happened in a synthetic clip, and the motion that follows from it.
+"""Ground truth of a synthetic clip, and the motion of every pixel that follows from it.
 
 The renderer draws from a `Truth`, so nothing in it is measured afterwards. A skin point at the neutral position ``n``
 stands in frame ``t`` at

@@ -243,7 +243,7 @@ class TestMissing:
         assert not list(folder.folder.glob("frames*")) and not list(folder.folder.glob(".*"))
 
     def test_a_grid_that_is_finer_than_the_flow_is_told(self, cache: Path) -> None:
-        with pytest.raises(ToolkitError, match="flow statistics cannot be made .*over 32 x 32 px"):
+        with pytest.raises(ToolkitError, match=r"flow statistics cannot be made .*over 32 x 32 px"):
             told(cache, use("flow_grid", grid=33))
 
 

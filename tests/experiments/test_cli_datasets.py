@@ -120,7 +120,7 @@ def test_the_apex_policy_reaches_the_manifest(root: Path) -> None:
     manifest = read_manifest(Path("cache/casme2")).set_index("clip_id")
     assert manifest.loc["casme2/sub01/EP00_1", "apex_source"] == "midpoint"
     text = run(*words, "--apex", "drop")
-    assert "'/' is no frame number" in text
+    assert "'/' is not a frame number" in text
     assert "(no_apex)" in text
 
 

@@ -1,4 +1,4 @@
-"""Action-unit cells of annotation tables as action units.
+"""Parse the action-unit cells of annotation tables.
 
 The grammar is the union of what stands in the tables of CASME, CASME II, SAMM, MMEW, CAS(ME)², CAS(ME)³ and 4DME::
 
@@ -9,8 +9,8 @@ The grammar is the union of what stands in the tables of CASME, CASME II, SAMM, 
     prefix  = side {"/" side}                    side = L | R | A (asymmetric) | B (bottom) | T (top) | U (upper)
     suffix  = grades | "(" grades ")" | L | R | "(k)"       grades = grade {"/" grade}    grade = A .. E (intensity)
 
-Blanks mean nothing, upper and lower case are the same, and an empty cell, ``NULL``, ``-``, ``/`` or a lone ``?`` is no
-action unit. Numbers have one or two digits: ``1214`` is not guessed to be 12 and 14. What does not parse is handed
+Blanks mean nothing, upper and lower case are the same, and an empty cell, ``NULL``, ``-``, ``/`` or a lone ``?`` is
+not an action unit. Numbers have one or two digits: ``1214`` is not guessed to be 12 and 14. What does not parse is handed
 back, never dropped.
 """
 
@@ -35,8 +35,8 @@ class ActionUnit:
 
     Attributes:
         number: 1 to 99.
-        side: ``L``, ``R``, ``A``, ``B``, ``T`` or ``U``; two joined by ``/`` where the coder left it open; else empty.
-        intensity: ``A`` (trace) to ``E`` (maximum), two joined by ``/`` where the coder left it open; else empty.
+        side: ``L``, ``R``, ``A``, ``B``, ``T`` or ``U``; two joined by ``/`` if the coder left it open; else empty.
+        intensity: ``A`` (trace) to ``E`` (maximum), two joined by ``/`` if the coder left it open; else empty.
         certain: False for ``?`` and for each of several alternatives.
         constant: there before and after the expression (``ref(7B)`` in SAMM, ``AU4(k)`` in 4DME).
     """
@@ -53,7 +53,7 @@ class ActionUnit:
 
 
 def parse(cell: Cell) -> tuple[tuple[ActionUnit, ...], tuple[str, ...]]:
-    """Action units of a cell in its order, and the parts of it that are none.
+    """Action units of a cell in its order, and the parts of it that are not action units.
 
     Writing the units of a cell with `str` and ``+`` between them, and parsing that, gives the same units again.
     """
@@ -82,7 +82,7 @@ def _split(text: str) -> list[str]:
 
 
 def _term(word: str) -> list[ActionUnit] | None:
-    """Units of a term in upper case without blanks, or None where it is not understood."""
+    """Units of a term in upper case without blanks, or None if it is not understood."""
     if word in _NOTHING:
         return []
     bracket = re.fullmatch(r"(REF)?\((.+)\)", word)

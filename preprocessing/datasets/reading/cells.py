@@ -1,4 +1,4 @@
-"""What the cells of real annotation tables hold, and what is meant: subjects, frame numbers, emotion words. Pure.
+"""Interpret the cells of annotation tables: subjects, frame numbers, emotion words, objective classes. Pure.
 
 Tables of the same data set differ from copy to copy in types and spelling: subject ``"01"``, ``1``, ``1.0`` or
 ``"sub01"``; frame ``46``, ``"46"`` or ``46.0``; emotion ``"Others "`` or ``"other"``.
@@ -16,12 +16,16 @@ Cell = object
 SPELLINGS = {
     "anger": ("angry",),
     "contempt": ("comtempt",),
+    "disgust": (),
+    "fear": (),
     "happiness": ("happy", "happyiness"),
     "negative": ("ne",),
     "others": ("other",),
     "positive": ("po",),
+    "repression": (),
     "sadness": ("sad",),
     "surprise": ("sur",),
+    "tense": (),
 }
 """Emotion word → other spellings of it that were seen in tables and folder names."""
 _WORDS = {spelling: word for word, spellings in SPELLINGS.items() for spelling in spellings}

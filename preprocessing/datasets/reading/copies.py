@@ -1,4 +1,4 @@
-"""Which folder holds the frames of which row, where a root may hold several copies of the same clips. Pure.
+"""Find the frame folder of each table row below a root that may hold several copies of the same clips. Pure.
 
 Raw recordings, cropped faces, an older zip beside a newer one: each is a *copy*, the folders whose path is the same but
 for what belongs to the clip. One copy is used, the one of the wanted variant in which most rows find their folder.
@@ -16,16 +16,13 @@ from preprocessing.datasets.reading.folders import ImageFolder, Tree, shown
 from preprocessing.datasets.reading.layout import Key, Layout, Row
 from preprocessing.errors import DatasetError
 
-_OF_A_CLIP = re.compile(
-    r"(?:sub|s|spno\.?)?\d+(?:_\d+)*|[a-z]|colou?r|rgb|micro|repression|disgust|fear|tense|contempt|"
-    + "|".join(word for group in SPELLINGS.items() for word in (group[0], *group[1]))
-)
-"""Folder names that say which clip it is, or of which kind, and not which copy."""
+_OF_A_CLIP = r"(?:sub|s|spno\.?)?\d+(?:_\d+)*|[a-z]|colou?r|rgb|micro"
+"""Folder names that tell a clip, a subject or a kind of frames; emotion words do so too, see `_words`."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something about a copy that is worth telling; ``warning`` where a result may depend on it."""
+    """Something about a copy that is worth telling; ``warning`` if a result may depend on it."""
 
     what: str
     items: tuple[str, ...] = ()
@@ -58,10 +55,11 @@ def match(layout: Layout, tree: Tree, rows: Sequence[Row], variant: str | None) 
         DatasetError: no row has a folder, or none in the wanted variant.
     """
     copies: dict[str, dict[Key, list[ImageFolder]]] = defaultdict(lambda: defaultdict(list))
+    words = _words(layout)
     for folder in tree.images:
         key = layout.folder_key(folder)
         if key is not None:
-            copies[_copy_of(folder)][key].append(folder)
+            copies[_copy_of(folder, words)][key].append(folder)
     found = {name: sum(_find(row, index) is not None for row in rows) for name, index in copies.items()}
     found = {name: n for name, n in found.items() if n}
     if not found:
@@ -104,8 +102,18 @@ def _left_over(layout: Layout, rows: Sequence[Row], index: dict[Key, list[ImageF
     ]
 
 
-def _copy_of(folder: ImageFolder) -> str:
-    return "/".join(part for part in folder.parts[:-1] if not _OF_A_CLIP.fullmatch(part.lower()))
+def _words(layout: Layout) -> frozenset[str]:
+    """Emotion words in every spelling: a folder of that name tells the kind of clip and not which copy it is."""
+    published = (word for version in layout.published for word in version.classes)
+    of_schemes = (word for scheme in layout.schemes.values() for words in scheme.values() for word in words)
+    spelt = (spelling for spellings in SPELLINGS.values() for spelling in spellings)
+    return frozenset((*SPELLINGS, *spelt, *published, *of_schemes))
+
+
+def _copy_of(folder: ImageFolder, words: frozenset[str]) -> str:
+    """The path without what belongs to the clip: what the folders of one copy have in common."""
+    parts = ((part, part.lower()) for part in folder.parts[:-1])
+    return "/".join(part for part, low in parts if low not in words and not re.fullmatch(_OF_A_CLIP, low))
 
 
 def _is_cropped(copy: str, tree: Tree) -> bool:

@@ -1,17 +1,17 @@
-"""Errors of published tables that are known, put right cell by cell, with a reason for each.
+"""Correct known errors of published tables, cell by cell, with a reason for each.
 
-A correction names the clip, our name of the column, what stands there and what should. It is applied only where ``old``
+A correction names the clip, our name of the column, what stands there and what should. It is applied only if ``old``
 is what really stands there, so that a table of another version is never changed by accident.
 """
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib.resources import files
+from importlib.resources import as_file, files
 from pathlib import Path
 
+from preprocessing.csv_rows import read_csv_rows
 from preprocessing.datasets.reading.layout import Row
 from preprocessing.datasets.settings import SHIPPED
 from preprocessing.errors import DatasetError
@@ -35,35 +35,32 @@ class Correction:
 
 
 def read_corrections(dataset: str, choice: str) -> tuple[str, list[Correction]]:
-    """Name of the file and its corrections: those that come with the toolkit, a file, or none.
+    """Name of the file and its corrections.
+
+    Args:
+        dataset: name of the data set.
+        choice: ``shipped`` with the toolkit, ``none``, or the path of a CSV file.
 
     Raises:
-        DatasetError: the file cannot be read or is no table of corrections.
+        DatasetError: the file cannot be read or is not a table of corrections.
     """
     if choice == "none":
-        return "none", []
-    if choice == SHIPPED:
-        shipped = files("preprocessing.datasets").joinpath(f"corrections/{dataset}.csv")
-        name = f"corrections/{dataset}.csv"
-        if not shipped.is_file():
-            return name, []
-        text = shipped.read_text("utf-8")
-    else:
-        name = choice
-        try:
-            text = Path(choice).read_text("utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            raise DatasetError(f"corrections {choice} cannot be read as text ({error}): give a CSV file") from error
-    rows = list(csv.DictReader(text.splitlines()))
+        return choice, []
+    if choice != SHIPPED:
+        return choice, _read(Path(choice), choice)
+    name = f"corrections/{dataset}.csv"
+    with as_file(files("preprocessing.datasets").joinpath(name)) as shipped:
+        return name, _read(shipped, name) if shipped.is_file() else []
+
+
+def _read(path: Path, name: str) -> list[Correction]:
     found = []
-    for line, row in enumerate(rows, start=2):
-        if any(not isinstance(row.get(column), str) for column in COLUMNS):
-            raise DatasetError(f"{name}, line {line}: wanted the columns {', '.join(COLUMNS)}")
-        correction = Correction(*(str(row[column]).strip() for column in COLUMNS))
+    for row in read_csv_rows(path, COLUMNS, may_be_empty=("old", "new")):
+        correction = Correction(*(row[column] for column in COLUMNS))
         if correction.field not in FIELDS:
-            raise DatasetError(f"{name}, line {line}: field {correction.field!r} is none of {', '.join(FIELDS)}")
+            raise DatasetError(f"{name}, line {row.line}: field {correction.field!r} is none of {', '.join(FIELDS)}")
         found.append(correction)
-    return name, found
+    return found
 
 
 def correct(

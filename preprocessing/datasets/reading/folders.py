@@ -1,4 +1,4 @@
-"""The folders of a copy of a data set: every folder with images in it, and every table, at whatever depth they lie."""
+"""List a copy of a data set: every folder with images in it and every table, at whatever depth they lie."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def look_through(root: Path) -> Tree:
     """Walk a root once, names only. Links to folders are followed, each real folder is looked into once.
 
     Raises:
-        DatasetError: the root is not there or is no folder.
+        DatasetError: the root is not there or is not a folder.
     """
     if not root.exists():
         raise DatasetError(f"{root} does not exist: give the folder that the data set was unpacked into")

@@ -1,4 +1,4 @@
-"""Frame numbers of a table against the files that are really there. Pure.
+"""Match the frame numbers of a table with the frame files that exist. Pure.
 
 Numbers go by value, never by place or padding. Copies lack frames, are renumbered from 1, or have tables with slips;
 each has one rule here, and each use of a rule leaves a remark.
@@ -17,7 +17,7 @@ from preprocessing.errors import ClipRejectedError
 
 @dataclass(frozen=True)
 class Annotation:
-    """Onset, apex and offset as a table has them: numbers, or None for a cell that is no number.
+    """Onset, apex and offset as a table has them: numbers, or None for a cell that is not a number.
 
     Attributes:
         cells: the three cells as text, for messages.
@@ -58,7 +58,7 @@ class Span:
 
     Attributes:
         paths: onset to offset.
-        apex: place of the apex in ``paths``, or None where it is not usable.
+        apex: place of the apex in ``paths``, or None if it is not usable.
         why_no_apex: then the reason.
         remarks: rules that were needed.
     """
@@ -74,10 +74,10 @@ def find_span(files: Mapping[int, Path], note: Annotation) -> Span:
 
     Args:
         files: by frame number, ascending (`preprocessing.video.list_images`).
-        note: what the table says.
+        note: the annotation.
 
     Raises:
-        ClipRejectedError: ``bad_annotation`` where onset or offset cannot be used, ``missing_frames`` where no file
+        ClipRejectedError: ``bad_annotation`` if onset or offset cannot be used, ``missing_frames`` if no file
             lies between them.
     """
     if not files:
@@ -109,12 +109,12 @@ def find_span(files: Mapping[int, Path], note: Annotation) -> Span:
 def _ends(note: Annotation, remarks: list[Remark]) -> tuple[int, int]:
     onset, offset = note.onset, note.offset
     if onset is None or onset < 0:
-        raise ClipRejectedError("bad_annotation", f"onset {note.cells[0]!r} is no frame number")
+        raise ClipRejectedError("bad_annotation", f"onset {note.cells[0]!r} is not a frame number")
     if offset is None or offset < onset:
         if note.offset_from_apex and note.apex is not None and note.apex > onset:
             remarks.append(Remark("offsets that are not usable; the clip ends at its apex", f": {note.cells[2]!r}"))
             return onset, note.apex
-        what = "is no frame number" if offset is None else f"is before onset {onset}"
+        what = "is not a frame number" if offset is None else f"is before onset {onset}"
         raise ClipRejectedError("bad_annotation", f"offset {note.cells[2]!r} {what}")
     return onset, offset
 
@@ -132,7 +132,7 @@ def _apex(
     """Place of the apex in ``numbers``, or None and why."""
     apex, cell = note.apex, note.cells[1]
     if apex is None or (apex == 0 and onset > 0):
-        why = f"{cell!r} is no frame number" if cell else "not annotated"
+        why = f"{cell!r} is not a frame number" if cell else "not annotated"
         remarks.append(Remark("apexes that are not annotated", f": {cell!r}" if cell else "", bool(cell)))
         return None, why
     if not onset <= apex <= offset:

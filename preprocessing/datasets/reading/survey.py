@@ -85,7 +85,7 @@ def survey(layout: Layout, root: Path, settings: DataSettings | None = None) -> 
     table = _choose_table(layout, tree, settings)
     rows, stray = layout.rows(Source(tree, table, settings.options))
     notes = _Notes()
-    notes.add("rows that are no expression", stray)
+    notes.add("rows that are not expressions", stray)
     rows, ids = _without_twins(layout, rows, notes)
     name, corrections = read_corrections(layout.name, settings.corrections)
     rows, corrected, unknown = correct(ids, rows, corrections, name)
@@ -148,7 +148,7 @@ def _choose_table(layout: Layout, tree: Tree, settings: DataSettings) -> Path | 
     if len(different) > 1:
         raise DatasetError(
             f"{len(different)} tables of {layout.title} lie below {tree.root} ({shown([p.name for p in different])}): "
-            "say which with --table PATH"
+            "choose one with --table PATH"
         )
     if different:
         return different[0]
@@ -192,7 +192,7 @@ def _without_twins(layout: Layout, rows: list[Row], notes: _Notes) -> tuple[list
 def _clip(
     layout: Layout, clip_id: str, row: Row, folder: ImageFolder | None, cropped: bool, apex: str | None, notes: _Notes
 ) -> Clip:
-    """A row and its folder as a clip; with a source that says why, where its frames cannot be had."""
+    """A row and its folder as a clip; with a source that raises the reason if its frames cannot be had."""
     units, strange = action_units.parse(row.cells.get("action_units"))
     notes.add("action-unit cells that are not understood", [f"{clip_id}: {s!r} ({row.where})" for s in strange])
     emotion = emotion_word(row.cells.get("emotion"))

@@ -1,5 +1,4 @@
-"""Annotation tables as they really are: ``.xls``, ``.xlsx`` or ``.csv``, cells as objects, the header wherever it
-stands.
+"""Read annotation tables: ``.xls``, ``.xlsx`` or ``.csv``, with the header in whichever row and sheet it stands.
 
 A table is read as a grid of cells, wholly empty rows and columns do not count, and the header is the first of the
 first 20 rows that has the wanted names. Columns go by name, never by place.
@@ -48,7 +47,7 @@ class TableRow:
     cells: Mapping[str, Cell]
 
     def text(self, column: str) -> str:
-        """The cell as a person would type it; ``""`` where the table has no such column."""
+        """The cell as a person would type it; ``""`` if the table has no such column."""
         return text_of(self.cells.get(column))
 
 
@@ -65,7 +64,7 @@ def read_sheets(path: Path) -> dict[str, Grid]:
     """Every sheet of a table file by name, as rows of cells; a ``.csv`` is one sheet.
 
     Raises:
-        DatasetError: the file cannot be read, is protected by a password, or is no table.
+        DatasetError: the file cannot be read, is protected by a password, or is not a table.
     """
     try:
         data = path.read_bytes()
@@ -76,7 +75,7 @@ def read_sheets(path: Path) -> dict[str, Grid]:
     if path.suffix.lower() != ".csv" and _encrypted(data):
         raise DatasetError(_protected(path))
     try:
-        # what they say about fonts and extensions is no matter here
+        # their warnings about fonts and extensions do not matter here
         with warnings.catch_warnings(action="ignore"):
             return _xls_sheets(data) if data[:4] == OLE else _xlsx_sheets(data)
     except Exception as error:  # a damaged file makes both libraries raise whatever their insides stumble over
@@ -174,14 +173,14 @@ def _csv_rows(path: Path, data: bytes) -> Grid:
     else:
         text = data.decode("latin-1")
     if "\0" in text:
-        raise DatasetError(f"{path} is no text table: it holds bytes that are no text")
+        raise DatasetError(f"{path} is not a text table: it holds bytes that are not text")
     head = text[:10_000]
     separator = max(",;\t", key=head.count)
     try:
         lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
         return [[*row] for row in islice(lines, MOST_ROWS)]
     except csv.Error as error:
-        raise DatasetError(f"{path} is no text table ({error})") from error
+        raise DatasetError(f"{path} is not a text table ({error})") from error
 
 
 def _protected(path: Path) -> str:

@@ -125,7 +125,7 @@ def test_a_log_that_is_none_is_refused_in_one_sentence(write, lines: list[str], 
 
 def test_files_that_are_no_text(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"subject,\xff\xfe")
-    for path, said in ((tmp_path / "a.csv", "no UTF-8"), (tmp_path / "b.csv", "does not exist"), (tmp_path, "read")):
+    for path, said in ((tmp_path / "a.csv", "not UTF-8"), (tmp_path / "b.csv", "does not exist"), (tmp_path, "read")):
         with pytest.raises(DatasetError, match=said):
             read_log(path)
 

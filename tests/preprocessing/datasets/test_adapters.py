@@ -123,7 +123,7 @@ def test_a_missing_apex_follows_the_policy(tmp_path: Path, policy: str, apex: in
     if policy == "drop":
         assert isinstance(clip.frames, Unreadable)
         assert clip.frames.error.code == "no_apex"
-        assert "'/' is no frame number" in clip.frames.error.reason
+        assert "'/' is not a frame number" in clip.frames.error.reason
     else:
         assert clip.apex_source == source
 

@@ -136,7 +136,7 @@ class TestMembers:
 
     def test_of_another_data_set(self, built: Path) -> None:
         write(built.parent / "smic", samm())
-        with pytest.raises(DatasetError, match="smic holds samm/025/025_3_0, which is no clip of smic"):
+        with pytest.raises(DatasetError, match="smic holds samm/025/025_3_0, which is not a clip of smic"):
             join(MEGC2019, built)
 
     def test_made_with_other_settings(self, built: Path) -> None:

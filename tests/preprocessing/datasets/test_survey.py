@@ -91,7 +91,7 @@ def test_the_table_of_another_data_set(tmp_path: Path) -> None:
     assert "none of the 3 clips of CASME II" in refusal(root)
     table = next(tmp_path.glob("*.xlsx"))
     look.casme2(tmp_path / "other", ROWS)
-    assert "is none of SAMM, wanted a name like 006_1_2" in refusal(
+    assert "is not one of SAMM, wanted a name like 006_1_2" in refusal(
         tmp_path, "samm", table=str(tmp_path / "other" / "CASME2-coding-20140508.xlsx")
     )
     assert "no header with the columns" in refusal(
@@ -129,7 +129,7 @@ def test_a_row_of_means_is_told_and_passed_over(tmp_path: Path) -> None:
     write_xlsx(root / "CASME2-coding-20140508.xlsx", {"a": [look.CASME2_HEADER, *rows]})
     found = read(root)
     assert len(found.clips) == 1
-    (finding,) = [f for f in found.findings if f.what == "rows that are no expression"]
+    (finding,) = [f for f in found.findings if f.what == "rows that are not expressions"]
     assert "row 3: subject 'MEAN' holds no number" in finding.items[0]
 
 
@@ -154,7 +154,7 @@ def test_none_usable_is_an_error_with_the_commonest_reason(tmp_path: Path) -> No
     table = [look.CASME2_HEADER, ["01", "EP02_01f", None, "x", 59, 86, None, "4", "happiness"]]
     write_xlsx(root / "CASME2-coding-20140508.xlsx", {"a": table})
     assert "none of the 1 clips" in refusal(root)
-    assert "onset 'x' is no frame number" in refusal(root)
+    assert "onset 'x' is not a frame number" in refusal(root)
 
 
 def test_settings_without_an_effect_are_refused(tmp_path: Path) -> None:
