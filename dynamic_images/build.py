@@ -1,4 +1,4 @@
-"""Stage ``images``: cached crops and flow of one clip → its cached dynamic images."""
+"""Stage ``images``: compute the dynamic images of one clip from its cached crops and flow."""
 
 from __future__ import annotations
 

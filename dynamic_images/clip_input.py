@@ -181,5 +181,5 @@ class InputUse:
         return (*self.lead, self.channels, *end)
 
     def plain(self) -> dict[str, Any]:
-        """Name and settings as JSON holds them; see `from_plain`."""
+        """Name and settings as JSON holds them; see `dynamic_images.inputs.recorded_use`."""
         return {"name": self.name, "settings": plain(self.settings)}

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dynamic_images.clip_input import ClipArtefacts, ClipInput, InputUse, finished
 from dynamic_images.encoding import view_of
-from dynamic_images.inputs import INPUTS
+from dynamic_images.inputs import INPUTS, recorded_use
 from preprocessing.artefacts.clip_folder import ClipFolder, Entry, clip_folder
 from preprocessing.artefacts.files import key_of
 from preprocessing.artefacts.plain import plain
@@ -105,10 +105,9 @@ def _recorded(folder: ClipFolder, name: str) -> InputUse | None:
     entry = finished(folder, name)
     if known is None or entry is None or any(finished(folder, stage) is None for stage in known.stands_on):
         return None
-    settings = {key: tuple(value) if isinstance(value, list) else value for key, value in entry.settings.items()}
     try:
-        one = InputUse(known, known.settings(**settings))
-    except (TypeError, ValueError):
+        one = recorded_use({"name": known.name, "settings": entry.settings})
+    except ValueError:
         return None
     return one if one.label == label else None
 

@@ -8,6 +8,7 @@ nothing else stale. A package adds inputs by the entry points ``mer.inputs``.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ from dynamic_images.frames import grey_frames, sample_indices
 from dynamic_images.rank_pooling import pool
 from dynamic_images.representations import REPRESENTATIONS
 from preprocessing import optical_flow
+from preprocessing.artefacts.plain import from_plain
 from preprocessing.errors import UsageError
 from preprocessing.registry import Registry
 
@@ -263,7 +265,15 @@ def use(name: str, **settings: Any) -> InputUse:
         if key not in known:
             has = f"it has {', '.join(sorted(known))}" if known else "it has none"
             raise UsageError(f"input {name} has no setting {key!r}: {has}")
-    try:
-        return InputUse(found, found.settings(**settings))
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"input {name}: {error}") from error
+    return InputUse(found, from_plain(found.settings, settings, f"input {name}"))
+
+
+def recorded_use(given: Mapping[str, Any]) -> InputUse:
+    """The use of an input that `InputUse.plain` wrote down.
+
+    Raises:
+        UsageError: there is no such input.
+        ValueError: it has other settings in this version.
+    """
+    found = INPUTS.find(str(given["name"]))
+    return InputUse(found, from_plain(found.settings, given["settings"], f"input {found.name}", complete=True))

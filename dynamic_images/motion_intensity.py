@@ -1,4 +1,4 @@
-"""How strongly each frame moves, and the orders in which frames can be pooled.
+"""Measure how strongly each frame moves, and order the frames of a clip by it.
 
 The motion-intensity dynamic image of arXiv 2510.09730 pools the frames "in order of motion"; the paper says only "a
 frame reordering mechanism incorporating motion intensity". Everything named below is ours: the intensity of a frame

@@ -1,4 +1,4 @@
-"""All clips of a data set through all offline stages, in parallel, into one manifest."""
+"""Run all clips of a data set through all offline stages, in parallel, and write one manifest."""
 
 from __future__ import annotations
 

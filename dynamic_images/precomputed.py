@@ -1,4 +1,4 @@
-"""Precomputed images of clips → artefacts that a network of two streams eats. No video and no offline chain.
+"""Read precomputed images of clips as signed arrays of three channels; no video is needed.
 
 All rules are ours, and the same for every clip:
 

@@ -115,9 +115,9 @@ def landmark_rows(root: Path, cache: Path, clips: Sequence[str]) -> list[dict[st
         found.append(alignment.apply(back, folder.load("landmarks.npy").astype(np.float64)))
         true.append(np.median(truth.landmarks[truth.onset : truth.onset + 8], axis=0))
     shape = np.mean([alignment.apply(alignment.clip_transform(t[None], 1), t) for t in true], axis=0)
-    floor = [alignment.apply(alignment.invert(alignment.clip_transform(t[None], 1)), shape) for t in true]
+    mean_face = [alignment.apply(alignment.invert(alignment.clip_transform(t[None], 1)), shape) for t in true]
     errors, trivial = (
-        np.array([_point_error(a, t) for a, t in zip(points, true, strict=True)]) for points in (found, floor)
+        np.array([_point_error(a, t) for a, t in zip(points, true, strict=True)]) for points in (found, mean_face)
     )
     wanted = f"at most 3; mean face on true eyes: {100 * trivial.mean():.2f}"
     return [_row("landmark error, mean of 68 points", 100 * errors, clips, "% of the eye distance", wanted)]

@@ -1,4 +1,4 @@
-"""``mer predict``: a trained model on videos, into one table, one JSON file and one page."""
+"""Apply a trained model to videos (``mer predict``): a table, a JSON file and a page."""
 
 from __future__ import annotations
 

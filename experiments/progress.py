@@ -42,14 +42,14 @@ def progress(title: str, console: Console) -> Iterator[Step]:
 
 
 def _log(title: str, console: Console) -> Step:
-    start = said = time.monotonic()
+    start = last_line = time.monotonic()
 
     def step(done: int, total: int, last: str = "") -> None:
-        nonlocal said
+        nonlocal last_line
         now = time.monotonic()
-        if done < total and now - said < LOG_EVERY:
+        if done < total and now - last_line < LOG_EVERY:
             return
-        said = now
+        last_line = now
         spent = f"{now - start:.0f} s"
         if 0 < done < total:
             spent += f", about {_words((now - start) * (total - done) / done)} left"

@@ -100,7 +100,7 @@ def _given(paths: DatasetPaths) -> Given:
     from experiments import chain_accuracy
     from experiments.runs.classical import TRUE_PEAKS
 
-    return {TRUE_PEAKS.name: lambda clip_ids: chain_accuracy.peak_table(root, clip_ids).to_numpy()}
+    return {TRUE_PEAKS.name: lambda clip_ids: chain_accuracy.peak_table(root, clip_ids).to_numpy(copy=True)}
 
 
 def train(paths: DatasetPaths, config: Config, model: str, run: Run, jobs: int, progress: Progress) -> Path:

@@ -1,11 +1,11 @@
-"""Where a trained network looks: class activation maps of each stream, and clips of which a part is blanked.
+"""Class activation maps of a trained network by input, and clips of which a part is blanked.
 
 Grad-CAM (Selvaraju et al., ICCV 2017, arXiv:1610.02391) weighs each channel by its gradient averaged over the image.
 The streams end in a grid whose cells have weights of their own, so the same channel may speak for a class in one place
 and against it in another, which the average hides. HiResCAM (Draelos & Carin, 2020, arXiv:2011.08891) multiplies
 gradient and activation place by place. On 30 toy clips of new people, whose motion is at known places, it has 73 % of
-its evidence there, Grad-CAM 47 %, an even map 13 % (one training; ``tests/fusion_net/test_explain.py``). Both are
-computed by captum.
+its evidence there, Grad-CAM 47 %, an even map 13 % (one training; ``tests/fusion_net/test_activation_maps.py``). Both
+are computed by captum.
 
 Ours: a map is the mean over a clip and its mirror image, as the prediction is, and it is taken one stage before the
 last, whose cells (an eighth of the image's side with four stages) still tell brows from eyes.
@@ -102,10 +102,11 @@ def _maps(
         batch: Batch = dict(zip(names, inputs, strict=True))
         return model(batch).logits
 
-    plain = tuple(data.inputs[name][rows].to(device) for name in names)
-    flipped = tuple(mirror(x, one.kind) for one, x in zip(model.inputs, plain, strict=True))
+    plain = tuple(data.inputs[name][rows].to(device, torch.float32) for name in names)
+    views = [plain]
+    if mirrored:
+        views.append(tuple(mirror(x, one.kind) for one, x in zip(model.inputs, plain, strict=True)))
     explainer = LayerGradCam(logits, layer) if method == "grad_cam" else LayerGradientXActivation(logits, layer)
-    views = (plain, flipped) if mirrored else (plain,)
     found = [
         explainer.attribute(view, target.to(device)).sum(dim=1) for view in views
     ]  # (B, 1 or C, h, w) -> (B, h, w)

@@ -1,4 +1,4 @@
-"""Augmentation of a whole batch with its geometry right: what moves one input of a clip moves all of them.
+"""Augment a batch of training clips: what moves one input of a clip moves all of them.
 
 Pure functions; every random number comes from the generator that is passed in.
 """
@@ -31,7 +31,7 @@ class AugmentSettings:
         gain: standard deviation of the log of one factor per clip, shared by its inputs: a stronger or weaker
             expression. Of ``frames`` it multiplies what differs from the clip's mean frame.
         noise: standard deviation of added white noise, in units of the scaled input (its typical rms is 1); every
-            frame of a clip has noise of its own.
+            frame of a clip has different noise.
         erase: probability that a rectangle is set to "no motion here" in all inputs of the clip: zero, or in
             ``frames`` the clip's mean frame.
         erase_share: largest area of that rectangle, as a share of the image.

@@ -1,8 +1,7 @@
-"""A trained model as two files that need no pickle: ``model.safetensors`` and the ``model.json`` that rebuilds it."""
+"""Save and load a trained model as two files without pickle: ``model.safetensors`` and ``model.json``."""
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
@@ -15,13 +14,14 @@ import safetensors.torch
 from safetensors import SafetensorError
 
 from dynamic_images.build import VERSION as IMAGES_VERSION
-from dynamic_images.inputs import use
+from dynamic_images.inputs import recorded_use
 from dynamic_images.pipeline import StageSettings
+from fusion_net.description import checked_about, checked_classes, checked_scales, checked_size, checked_weights
 from fusion_net.inputs import Scaler
 from fusion_net.models import MODELS, Model, name_of, new_model
-from preprocessing.artefacts.files import write_text
-from preprocessing.artefacts.plain import plain
-from preprocessing.errors import ToolkitError
+from preprocessing.artefacts.files import key_of, write_text
+from preprocessing.artefacts.plain import from_plain, plain
+from preprocessing.errors import ToolkitError, UsageError
 from preprocessing.pipeline import FACES_VERSION, FLOW_VERSION
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
@@ -56,10 +56,14 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
     """Write both files into ``folder``.
 
     The description goes first and comes back last, with the digest of the weights: anything in between is no model.
+
+    Raises:
+        TypeError: the model is not registered, so it could not be read again.
     """
+    model = checkpoint.model
+    name = name_of(type(model))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / DESCRIPTION).unlink(missing_ok=True)
-    model = checkpoint.model
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     weights = safetensors.torch.save(state)
     aside = folder / f".{WEIGHTS}"
@@ -71,17 +75,18 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
     description = {
         "format": FORMAT,
         "toolkit": toolkit_version(),
-        "model": name_of(type(model)),
+        "model": name,
         "settings": plain(model.settings),
         "classes": list(model.classes),
         "inputs": [one.plain() for one in model.inputs],
         "size": checkpoint.size,
         "mirrored": checkpoint.mirrored,
         "scales": dict(checkpoint.scaler.scales),
-        "preprocessing": None if checkpoint.stages is None else _described(checkpoint.stages),
+        "preprocessing": described_stages(checkpoint.stages),
         "weights": _digest(weights),
         "about": plain(checkpoint.about),
     }
+    description["digest"] = key_of(description)
     write_text(folder / DESCRIPTION, json.dumps(description, indent=1, allow_nan=False) + "\n")
 
 
@@ -96,51 +101,49 @@ def load(folder: Path) -> Checkpoint:
     try:
         description = json.loads(where.read_text(encoding="utf-8"))
         weights = (folder / WEIGHTS).read_bytes()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ToolkitError(f"{folder} holds no readable checkpoint ({error}): train one with `mer train`") from error
     if not isinstance(description, dict) or description.get("format") != FORMAT:
         raise ToolkitError(f"{where} is not a checkpoint of format {FORMAT}: train it again with this version")
+    if not _is_as_written(description):
+        raise ToolkitError(f"{where} is not as it was written: copy it again, or train the model again")
     if description.get("weights") != _digest(weights):
         raise ToolkitError(f"{folder / WEIGHTS} is not the file that {DESCRIPTION} describes: copy both again")
     try:
-        model = _rebuild(description)
-        model.load_state_dict(safetensors.torch.load(weights))
-        scales = {
-            str(name): tuple(map(float, scale)) if isinstance(scale, list) else float(scale)
-            for name, scale in description["scales"].items()
-        }
-        checkpoint = Checkpoint(
-            model.eval(),
-            Scaler(scales),
-            int(description["size"]),
-            description["about"],
-            _stages(description["preprocessing"]),
-            bool(description["mirrored"]),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, SafetensorError) as error:
+        checkpoint = _rebuilt(description, weights)
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, SafetensorError, UsageError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ToolkitError(f"{where} does not fit this version of the toolkit ({reason}): train it again") from error
     return checkpoint
 
 
-def _rebuild(description: Mapping[str, Any]) -> Model:
-    name = description["model"]
+def _is_as_written(description: dict[str, Any]) -> bool:
+    try:
+        return bool(description.pop("digest", None) == key_of(description))
+    except RecursionError:  # nested deeper than anything that was written here
+        return False
+
+
+def _rebuilt(description: Mapping[str, Any], weights: bytes) -> Checkpoint:
+    name, mirrored = description["model"], description["mirrored"]
     if name not in MODELS:
         raise ValueError(f"model {name!r} is not one of {', '.join(MODELS)}")
-    model = MODELS[name]
-    inputs = [use(str(one["name"]), **_tuples(one["settings"])) for one in description["inputs"]]
-    known = {f.name for f in dataclasses.fields(model.Settings)}
-    given: dict[str, Any] = description["settings"]
-    if set(given) != known:
-        raise ValueError(f"settings {', '.join(sorted(set(given) ^ known))} are not on both sides")
-    return new_model(model, model.Settings(**_tuples(given)), description["classes"], seed=0, inputs=inputs)
+    if not isinstance(mirrored, bool):
+        raise ValueError(f"mirrored is {mirrored!r}, wanted true or false")
+    inputs = [recorded_use(one) for one in description["inputs"]]
+    settings = from_plain(MODELS[name].Settings, description["settings"], name, complete=True)
+    classes, size = checked_classes(description["classes"]), checked_size(description["size"])
+    scales, about = checked_scales(description["scales"], inputs), checked_about(description["about"])
+    state = checked_weights(weights, MODELS[name], settings, classes, inputs)
+    model = new_model(MODELS[name], settings, classes, seed=0, inputs=inputs)
+    model.load_state_dict(state)
+    return Checkpoint(model.eval(), Scaler(scales), size, about, _stages(description["preprocessing"]), mirrored)
 
 
-def _tuples(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
-
-
-def _described(stages: StageSettings) -> dict[str, Any]:
+def described_stages(stages: StageSettings | None) -> dict[str, Any] | None:
+    """How pictures were made, for a file that is passed on: without the folder that a landmark model lies in."""
+    if stages is None:
+        return None
     settings = plain(stages)
     if stages.faces.landmark_model is not None:
         settings["faces"]["landmark_model"] = Path(stages.faces.landmark_model).name

@@ -1,4 +1,4 @@
-"""A trained model as one ONNX file that needs neither torch nor this toolkit to run."""
+"""Export a trained model as one ONNX file that needs neither torch nor this toolkit to run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from fusion_net.augment import mirror
-from fusion_net.checkpoint import Checkpoint
+from fusion_net.checkpoint import Checkpoint, described_stages
 from fusion_net.models import name_of
 from preprocessing.artefacts.plain import plain
 from preprocessing.errors import EnvironmentProblemError
@@ -121,7 +121,7 @@ def _metadata(checkpoint: Checkpoint, shapes: dict[str, tuple[int, ...]]) -> dic
         "size": checkpoint.size,
         "mirrored": checkpoint.mirrored,
         "inputs": shapes,
-        "preprocessing": None if checkpoint.stages is None else checkpoint.stages,
+        "preprocessing": described_stages(checkpoint.stages),
         "about": dict(checkpoint.about),
     }
     return {key: value if isinstance(value, str) else json.dumps(plain(value)) for key, value in content.items()}
@@ -129,7 +129,7 @@ def _metadata(checkpoint: Checkpoint, shapes: dict[str, tuple[int, ...]]) -> dic
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter tells its steps to the terminal and warns of its own future."""
+    """Keep the exporter's progress lines and deprecation warnings off the terminal."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -1,4 +1,4 @@
-"""Training: a fixed number of epochs on training clips. There is no way to hand it a test set."""
+"""Train a model for a fixed number of epochs; the function takes training clips and no others."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def _epochs(
 ) -> list[dict[str, float]]:
     autocast = resolve_precision(settings.precision, device) == "bf16"
     order, changes = generator(seed, "order"), generator(seed, "augment")
-    inputs = {one.name: train.inputs[one.name].to(device) for one in model.inputs}
+    inputs = {one.name: train.inputs[one.name].to(device, torch.float32) for one in model.inputs}
     kinds = {one.name: one.kind for one in model.inputs}
     targets = smooth_targets(train.labels, len(train.classes), settings.smoothing).to(device)
     weights = class_weights(train.labels, len(train.classes), settings.balance, settings.beta)[train.labels].to(device)

@@ -62,7 +62,7 @@ def predict(model: Model, data: ClipTensors, batch_size: int = 64, mirrored: boo
 def _answer(model: Model, data: ClipTensors, rows: Tensor, mirrored: bool) -> dict[str, Tensor]:
     """``p`` (B, K) and the model's ``COLUMNS`` that it returned, (B, n) each, of some clips; float64 on the CPU."""
     device = next(model.parameters()).device
-    plain = {one.name: data.inputs[one.name][rows].to(device) for one in model.inputs}
+    plain = {one.name: data.inputs[one.name][rows].to(device, torch.float32) for one in model.inputs}
     views = [plain]
     if mirrored:
         views.append({one.name: mirror(plain[one.name], one.kind) for one in model.inputs})

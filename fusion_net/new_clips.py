@@ -29,7 +29,7 @@ def predict_clips(
     Args:
         checkpoint: from `fusion_net.load`.
         clips: with or without labels.
-        cache: a folder of its own for the artefacts; what is fresh in it is reused. One that other settings have made
+        cache: a separate folder for the artefacts; what is fresh in it is reused. One that other settings have made
             is made again.
         jobs: processes of the offline stages.
         on_clip: told each manifest row as it is finished, in any order.

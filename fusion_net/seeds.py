@@ -1,4 +1,4 @@
-"""Seeds that depend on names and not on order, so that resuming and parallel folds change nothing."""
+"""Derive seeds from names instead of order, so that resuming and parallel folds change nothing."""
 
 from __future__ import annotations
 

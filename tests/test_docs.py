@@ -1,12 +1,13 @@
 """The code in README and guide runs as it stands there, in order, in a folder that ``mer train --final`` has filled.
 
-A block of ``python`` is executed. One with a ``title`` is a file of the repository: it becomes the module of that name,
-or is run by pytest where it is a test. In blocks of ``sh`` the commands and options of ``mer`` must exist.
+A block of ``python`` is executed. One with a ``title`` is a file of the guide's package, which can be imported from
+then on. In blocks of ``sh`` the commands and options of ``mer`` must exist.
 """
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
+import os
 import re
 import shutil
 import subprocess
@@ -26,6 +27,8 @@ from preprocessing.datasets import DATASETS
 REPOSITORY = Path(__file__).resolve().parent.parent
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs" / "guide").glob("*.md"))]
 ALL_PAGES = [*PAGES, *sorted((REPOSITORY / "docs").glob("*.md")), REPOSITORY / "CONTRIBUTING.md"]
+PACKAGE = "my_package"
+"""Of the guide; `tests/test_plugins.py` installs it."""
 OWN_DATASET = REPOSITORY / "docs" / "guide" / "own_dataset.md"
 """Has its own test, which goes on from there."""
 BLOCK = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```', re.MULTILINE | re.DOTALL)
@@ -63,6 +66,7 @@ def workplace(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
         folder / "mylab_data/labels.csv", index=False
     )
     monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(str(folder / "files" / PACKAGE))
     tables = (DATASETS, MODELS)
     before = [set(one) for one in tables]
     modules = set(sys.modules)
@@ -83,18 +87,6 @@ def blocks(page: Path, language: str) -> list[tuple[str, str]]:
     return [(title, text) for kind, title, text in BLOCK.findall(page.read_text("utf-8")) if kind == language]
 
 
-def become_module(file: Path, title: str) -> None:
-    """``preprocessing/datasets/mylab.py`` is ``preprocessing.datasets.mylab`` from now on."""
-    name = title.removesuffix(".py").replace("/", ".")
-    spec = importlib.util.spec_from_file_location(name, file)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    package, _, leaf = name.rpartition(".")
-    setattr(sys.modules[package], leaf, module)
-
-
 def run_page(page: Path, folder: Path) -> None:
     names: dict[str, object] = {"__name__": "guide"}
     for title, text in blocks(page, "python"):
@@ -102,8 +94,7 @@ def run_page(page: Path, folder: Path) -> None:
             file = folder / "files" / title
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text, encoding="utf-8")
-            if not title.startswith("tests/"):
-                become_module(file, title)
+            importlib.invalidate_caches()
             continue
         exec(compile(text, f"{page.name}: {text.strip().splitlines()[0]}", "exec"), names)
 
@@ -163,32 +154,9 @@ def test_the_adapter_of_the_guide_goes_all_the_way(workplace: Path) -> None:
     assert len(table) == len(labels) == 6
     assert set(table["y_true"]) <= {"positive", "other"}
     assert sorted(table["subject"].unique()) == ["mylab/s01", "mylab/s02"]
-    (workplace / "files/conftest.py").write_text(
-        "import sys, importlib.util, pathlib\n"
-        f"sys.path.insert(0, {str(REPOSITORY)!r})\n"
-        "import preprocessing.datasets\n"
-        "file = pathlib.Path(__file__).parent / 'preprocessing/datasets/mylab.py'\n"
-        "spec = importlib.util.spec_from_file_location('preprocessing.datasets.mylab', file)\n"
-        "module = importlib.util.module_from_spec(spec)\n"
-        "sys.modules[spec.name] = preprocessing.datasets.mylab = module\n"
-        "spec.loader.exec_module(module)\n"
-        f"exec(compile(pathlib.Path({str(REPOSITORY / 'tests/conftest.py')!r}).read_text(), 'conftest', 'exec'))\n"
-    )
-    tests = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "--rootdir",
-        ".",
-        "-c",
-        "none.ini",
-        "tests",
-    ]
-    (workplace / "files/none.ini").write_text("[pytest]\n")
-    done = subprocess.run(tests, cwd=workplace / "files", capture_output=True, text=True, check=False)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(workplace / "files" / PACKAGE)])}
+    tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"{PACKAGE}/tests"]
+    done = subprocess.run(tests, cwd=workplace / "files", env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "4 passed" in done.stdout
 

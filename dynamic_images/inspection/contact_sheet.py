@@ -1,4 +1,4 @@
-"""The picture of one clip: its frames, its motion, the order of its frames and what they pool to."""
+"""Draw the contact sheet of one clip: frames, flow, intensity curve, pooling order and dynamic images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The aligned frames of a clip as a few JPEGs that a page can scrub through: `COLUMNS` a row, `FRAMES` a file."""
+"""Write the aligned frames of a clip as a few JPEGs, `FRAMES` a file, that a page can scrub through."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page of a data set: every clip's dynamic images side by side, its frames to scrub through, and why others failed.
+"""Write the page of a data set: dynamic images of every clip, frames to scrub through, and rejected clips.
 
     cache/<dataset>/
       index.html, index.data.js        the page, and what it knows of each clip; opened as a file, it needs no server

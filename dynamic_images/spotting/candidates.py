@@ -1,4 +1,4 @@
-"""Candidates of a long video as ordinary clips: one pass that measures, one that cuts out, both kept and reused.
+"""Cut the candidates of a long video out as ordinary clips; what was measured and cut is kept and reused.
 
     <root>/clips/<subject>/<video>/      curve.npy, boxes.npy       what `spotting.motion_curve` measured
     <root>/cut/<subject>/<video>+<span>/ img<number>.png            the frames of a candidate, the face and around it

@@ -1,4 +1,4 @@
-"""Where in a long video a brief movement may be: candidates, not detections. **Experimental.**
+"""Propose intervals of a long video in which a brief movement may be. **Experimental**: not detections.
 
 Spotting micro-expressions in long videos is unsolved; published methods find a minority of them among many false
 alarms (MEGC spotting challenges). This is a simple and cheap proposal of intervals to look at, made by the

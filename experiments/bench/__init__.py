@@ -1,4 +1,4 @@
-"""Speed, memory and accuracy, as ratios within one run. Never a timed test: machines differ, ratios less."""
+"""Measure speed, memory and accuracy, as ratios within one run because machines differ."""
 
 from __future__ import annotations
 

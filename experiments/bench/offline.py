@@ -1,4 +1,4 @@
-"""The offline chain: against a plain reference, stage by stage, over processes, and in memory."""
+"""Measure the offline chain: against a plain reference, stage by stage, over processes, and its memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training: time per sample, share of this machine's matrix rate, and how folds use the cores."""
+"""Measure training: time per sample, share of the machine's matrix rate, and how folds use the cores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs side by side on the same clips: scores, paired differences, who is right where, cost. One page.
+"""Compare runs on the same clips on one page: scores, paired differences, classes, subjects, cost.
 
 It reads what the runs left and predicts nothing; only cost is measured anew (`experiments.runs.cost`).
 """

@@ -1,4 +1,4 @@
-"""The clips that a report shows: the worst mistakes, the surest, and some drawn at random."""
+"""Choose the clips that a report shows: the worst mistakes, the surest, and some drawn at random."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The explanations of a run as the report shows them: numbers, mean maps by class, maps of single clips.
+"""Report section on the explanations of a run: numbers, mean maps by class, maps of single clips.
 
 It reads what `experiments.runs.explanations` has written. A map is drawn over a picture as a glow of one colour scale,
 from nothing (no evidence for the class) to white (the map's own maximum): maps of two networks compare in shape, not

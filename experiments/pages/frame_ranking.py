@@ -14,7 +14,7 @@ import pandas as pd
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from dynamic_images.encoding import to_view
+from dynamic_images.encoding import VIEW_RANGE, to_view
 from dynamic_images.frames import sample_indices
 from experiments.pages.figures import ACCENT, QUIET, data_url, figure
 from experiments.runs.run import Run
@@ -51,6 +51,7 @@ def facts(run: Run, about: Facts, predictions: pd.DataFrame, manifest: pd.DataFr
         "figures": [_mean_curves(predictions, clips, len(frames))] if scored else [],
         "quality": quality_rows(predictions) if "psnr" in predictions else [],
         "encoding": about["settings"].get("encoding", "fixed"),
+        "view_range": VIEW_RANGE,
         "seed": seed,
         "groups": _groups(run, predictions[predictions["seed"] == seed], clips, len(frames), about),
     }

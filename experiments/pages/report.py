@@ -1,4 +1,4 @@
-"""A run folder as one self-contained HTML page. It reads, and never predicts or scores.
+"""Write a run folder as one self-contained HTML page, from what the run left; nothing is predicted here.
 
 Figures are inline SVG, pictures of clips inline PNG (`experiments.pages.figures`). Nothing is fetched from anywhere.
 """
@@ -12,7 +12,6 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from dynamic_images.encoding import VIEW_RANGE
 from dynamic_images.inspection.pages import page_environment
 from dynamic_images.inspection.pictures import caption
 from experiments.pages import report_figures
@@ -65,13 +64,12 @@ def write_report(run: Run, cache: Path) -> Path:
         figures=_figures(run, metrics),
         counts=_counts(predictions, about["classes"]),
         data=_data(predictions, manifest),
-        said=data_summary(run),
+        summary=data_summary(run),
         sections=drawn_sections(environment, run, about, predictions, manifest),
         truth=_truth(run),
         groups=groups,
         explained=explained(run, cache, [clip["clip_id"] for clips in groups.values() for clip in clips[:EXPLAINED]]),
         caption=caption(manifest),
-        view_range=VIEW_RANGE,
         config=run.config_file.read_text(encoding="utf-8") if run.config_file.is_file() else None,
     )
     write_text(run.report_file, text)

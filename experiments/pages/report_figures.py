@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
+from matplotlib.ticker import MaxNLocator
 
 from experiments.pages.figures import ACCENT, QUIET, figure
 
@@ -40,6 +41,7 @@ def learning_curves(histories: Mapping[str, pd.DataFrame]) -> dict[str, Markup]:
             median = pd.concat(curves).groupby("epoch")[column].median()
             ax.plot(median.index, median, color=ACCENT, linewidth=2, label="median")
             ax.set(xlabel="epoch", ylabel=label)
+            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
             ax.legend(frameon=False)
         figures[column] = out[0]
     return figures

@@ -1,4 +1,4 @@
-"""What a network costs: parameters, multiply-adds, seconds per epoch, milliseconds per clip.
+"""Measure what a network costs: parameters, multiply-adds, seconds per epoch, milliseconds per clip.
 
 Times are measured where they are asked for, on random clips of the run's shape, so that all runs of a comparison are
 measured on one machine under one load and nothing that varies enters a run folder.

@@ -1,10 +1,10 @@
-"""What the networks of a run look at, on clips of people whom they never saw.
+"""Explain the networks of a run on held-out clips: activation maps, blanked parts of the face, sanity checks.
 
     runs/<name>/explanations/
       <seed>-<fold>.npz        maps and occlusions of one fold's test clips, under the fold's key
       occlusion.csv            a row per clip and blanked part of the face
       maps.npz                 clip ids and maps by network, method and stream
-      explanations.json        what of it can be said in numbers; written last
+      explanations.json        all of it that is a number; written last
 
 A run keeps no weights. Each fold's network is trained again, which on a CPU gives the same bytes, and is explained
 only if it predicts its test clips as the run did. Nothing of the run itself is changed.

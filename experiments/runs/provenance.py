@@ -15,7 +15,7 @@ from experiments.runs.run import Run, read_json
 from preprocessing.artefacts.files import write_text
 from preprocessing.artefacts.plain import plain
 from preprocessing.datasets import ClipDataset, Dataset, DataSettings, LabelRule, Survey, find_dataset, survey
-from preprocessing.datasets.reading import check as doctor
+from preprocessing.datasets.reading import check as survey_page
 from preprocessing.datasets.reading.copies import Finding
 from preprocessing.errors import DatasetError, UsageError
 
@@ -91,7 +91,7 @@ def classes_in_use(rule: LabelRule, manifest: pd.DataFrame) -> str:
 def check(
     name: str, root: Path, settings: DataSettings, everything: bool, decoding: Progress | None = None
 ) -> tuple[str, int]:
-    """The doctor's page on a root, and its exit code.
+    """The text of `mer check` about a root, and its exit code.
 
     Args:
         name: of the data set.
@@ -110,16 +110,16 @@ def check(
     try:
         found = survey(layout, root, settings)
     except DatasetError as error:
-        return doctor.refusal(layout.title, str(error))
+        return survey_page.refusal(layout.title, str(error))
     broken = [] if decoding is None else _undecodable(found, decoding)
     findings = [Finding("clips with frames that do not decode", tuple(broken))] if broken else []
-    return doctor.page(found, findings, 0 if everything else 3)
+    return survey_page.page(found, findings, 0 if everything else 3)
 
 
 def _undecodable(found: Survey, progress: Progress) -> list[str]:
     broken = []
     with progress("decoding") as step:
-        for done, (clip, reason) in enumerate(doctor.decode(found.clips), start=1):
+        for done, (clip, reason) in enumerate(survey_page.decode(found.clips), start=1):
             step(done, found.usable, clip.clip_id)
             broken += [f"{clip.clip_id}: {reason}"] if reason else []
     return broken

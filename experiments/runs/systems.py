@@ -1,4 +1,4 @@
-"""What can be judged: a system is trained on some subjects and predicts others.
+"""Systems: whatever can be trained on some subjects and predict others.
 
 Networks are systems (`Network`); so are baselines and any scikit-learn estimator over features
 (`experiments.runs.classical`). A system knows its settings, its inputs, and what the report shows of it.
@@ -101,7 +101,8 @@ class System(ABC):
     @property
     def key(self) -> str:
         """Hash of all that decides the results, apart from the clips: class, settings, inputs and source code."""
-        return key_of(self.name, type(self).__qualname__, self._settings(), [one.plain() for one in self.inputs], self.source)
+        identity = (self.name, type(self).__qualname__, self._settings())
+        return key_of(identity, [one.plain() for one in self.inputs], self.source)
 
     @property
     def source(self) -> str:

@@ -1,4 +1,4 @@
-"""Calibration: is a class that is given 80 % right in 80 % of the cases?
+"""Calibration of probabilities: reliability diagram and expected calibration error.
 
 Reliability diagram and expected calibration error (Naeini et al., AAAI 2015; Guo et al., ICML 2017, arXiv:1706.04599)
 from pooled predictions. With a hundred clips the error of a *perfectly* calibrated network is not zero, since the

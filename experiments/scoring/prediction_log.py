@@ -1,4 +1,4 @@
-"""Scores of a prediction log that somebody hands over, ours or not: the same metrics, the same intervals."""
+"""Read and score a prediction log of anybody, with the same metrics and intervals as our own runs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Assessment:
 
     Attributes:
         classes: the fixed class list.
-        rows: all clips, then each data set where there are several, then the floor; as `results.score_row`.
+        rows: all clips, then each data set where there are several, then the majority baseline; as `results.score_row`.
         scores: of all clips.
         macro_precision: mean precision over classes, None is n/a. It has been printed under the name UAR.
         notes: what is n/a and why, and what else to know, in words.
@@ -73,7 +73,7 @@ def assess(log: pd.DataFrame, classes: Sequence[str] | None = None) -> Assessmen
     """Pooled scores of a log over a fixed class list, with BCa intervals over subjects.
 
     A class without clips has no recall, and no F1 either unless it is predicted (then its F1 is 0); what is undefined
-    is left out of the mean over classes and said in ``notes``. This is scikit-learn's ``zero_division=nan``.
+    is left out of the mean over classes and named in ``notes``. This is scikit-learn's ``zero_division=nan``.
 
     Args:
         log: as `read_log` returns it.

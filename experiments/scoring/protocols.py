@@ -1,4 +1,4 @@
-"""Who is tested and who is trained on: index arithmetic over subjects, nothing else.
+"""Protocols: who is tested and who is trained on, as index arithmetic over subjects.
 
 A protocol is a function from the subject of each clip to a list of `Fold`; `check_folds` says what all of them must
 keep. Subjects are named ``<dataset>/<subject>``, so that ``01`` of two data sets are two people.

@@ -1,4 +1,4 @@
-"""How sure a score is: bootstrap over subjects, paired differences, McNemar's test.
+"""Intervals and tests of scores: bootstrap over subjects, paired differences, McNemar's test.
 
 Clips of one person resemble each other, so the unit that is resampled is the subject. Scores are recomputed from the
 pooled clips of each resample through per-subject confusion matrices, which add up: 2000 resamples are one matrix

@@ -1,4 +1,4 @@
-"""What training and prediction expect of a model."""
+"""Base class of the models: what training, prediction, export and the report expect of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from fusion_net.inputs import ClipTensors, Scaler
 
 Batch = Mapping[str, Tensor]
-"""Inputs by name, each (B, ..., C, H, W); in training also ``target`` (B, K) probabilities and ``weight`` (B,)."""
+"""Inputs by name, (B, *shape) float32 with the shape of `dynamic_images.clip_input.InputUse.shape`; in training also
+``target`` (B, K) probabilities and ``weight`` (B,)."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from dynamic_images.clip_input import PLANAR, InputUse
 from dynamic_images.flow_maps import flow_statistics, optical_strain
 from dynamic_images.frames import LUMA, sample_indices
 from dynamic_images.input_cache import build_inputs, input_path
-from dynamic_images.inputs import INPUTS, use
+from dynamic_images.inputs import INPUTS, recorded_use, use
 from dynamic_images.precomputed import StreamSettings, build_streams
 from dynamic_images.rank_pooling import apex_centred_weights, harmonic_weights, linear_weights, pool
 from preprocessing.artefacts.clip_folder import ClipFolder, clip_folder
@@ -180,10 +180,12 @@ class TestUse:
             use("apex_flow", grid=3)
 
     def test_values_that_cannot_be_are_refused(self) -> None:
-        with pytest.raises(UsageError, match="input frames: count is 1, wanted at least 2"):
+        with pytest.raises(UsageError, match="count is 1, wanted at least 2"):
             use("frames", count=1)
-        with pytest.raises(UsageError, match="input flow_grid: grid is 0, wanted at least 1"):
+        with pytest.raises(UsageError, match="grid is 0, wanted at least 1"):
             use("flow_grid", grid=0)
+        with pytest.raises(UsageError, match=r"input frames\.count = '3', wanted a whole number"):
+            use("frames", count="3")
 
     def test_settings_decide_shape_and_file(self) -> None:
         assert (use("frames").shape(32), use("frames").label) == ((8, 1, 32, 32), "frames")
@@ -197,4 +199,11 @@ class TestUse:
     def test_it_can_be_written_down_and_compared(self) -> None:
         one = use("frames", count=3)
         assert one.plain() == {"name": "frames", "settings": {"count": 3}}
-        assert use(one.plain()["name"], **one.plain()["settings"]) == one != use("frames")
+        assert recorded_use(one.plain()) == one != use("frames")
+
+    def test_what_was_written_down_by_another_version_is_refused(self) -> None:
+        """Today's default of a setting that is not there might be another value than it was made under."""
+        with pytest.raises(ValueError, match="input frames settings count are not on both sides"):
+            recorded_use({"name": "frames", "settings": {}})
+        with pytest.raises(UsageError, match="input 'frame' is unknown"):
+            recorded_use({"name": "frame", "settings": {}})

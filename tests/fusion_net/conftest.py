@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from dynamic_images.clip_input import Kind
 from fusion_net.inputs import ClipTensors
 
 CLASSES = ("happiness", "surprise", "disgust", "repression", "others")
@@ -98,7 +99,8 @@ def toy_frames(
             subjects.append(f"toy/s{s}")
             labels.append(label)
     frames = torch.tensor(np.stack(clips), dtype=torch.float32)
-    return ClipTensors(tuple(names), tuple(subjects), torch.tensor(labels), CLASSES, {"frames": frames})
+    kinds: dict[str, Kind] = {"frames": "frames"}
+    return ClipTensors(tuple(names), tuple(subjects), torch.tensor(labels), CLASSES, {"frames": frames}, kinds)
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,13 +10,26 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from fusion_net.inputs import UNLABELLED, ClipTensors, Scaler, load_clips, resize, subset
-from fusion_net.models import AFN
-from preprocessing.artefacts.clip_folder import clip_folder
+from dynamic_images.clip_input import ClipArtefacts, ClipInput, InputUse, Kind
+from dynamic_images.frames import grey_frames, sample_indices
+from dynamic_images.input_cache import input_path
+from dynamic_images.inputs import use
+from fusion_net.inputs import UNLABELLED, ClipTensors, Scaler, load_clips, motion_part, resize, subset
+from fusion_net.models.afn import INPUTS
+from preprocessing.artefacts.clip_folder import Entry, clip_folder
+from preprocessing.artefacts.frame_stack import FrameReader
 from preprocessing.errors import ToolkitError
 
 CLASSES = ("happiness", "surprise")
+
+
+def write_stage(cache: Path, clip_id: str, stage: str, **arrays: NDArray[Any]) -> None:
+    """A stage with its record and these arrays."""
+    with clip_folder(cache, clip_id).writing(stage, Entry(f"{stage} key", {})) as scratch:
+        for name, array in arrays.items():
+            np.save(scratch / f"{name}.npy", array)
 
 
 def write_cache(cache: Path, n: int = 4, side: int = 12) -> pd.DataFrame:
@@ -26,21 +40,38 @@ def write_cache(cache: Path, n: int = 4, side: int = 12) -> pd.DataFrame:
         status = "rejected" if i == 1 else "ok"
         rows.append({"clip_id": clip_id, "subject": f"toy/s{i // 2}", "status": status})
         if status == "ok":
-            folder = clip_folder(cache, clip_id).folder
-            folder.mkdir(parents=True)
-            for k, name in enumerate(AFN.INPUTS):
-                np.save(folder / f"{name}.npy", np.full((side, side, 3), 10.0 * k - i, np.float32))
+            images = {name: np.full((side, side, 3), 10.0 * k - i, np.float32) for k, name in enumerate(INPUTS)}
+            write_stage(cache, clip_id, "images", **images)
     return pd.DataFrame(rows)
+
+
+def one_clip(cache: Path, one: InputUse, size: int = 4) -> torch.Tensor:
+    """The tensor of an input of the clip toy/s0/c0."""
+    manifest = pd.DataFrame([{"clip_id": "toy/s0/c0", "subject": "toy/s0", "status": "ok"}])
+    return load_clips(manifest, cache, [one], CLASSES, ["surprise"], size).inputs[one.name][0]
+
+
+def counting(kind: Kind, shape: tuple[int, ...], channels: int, lead: tuple[int, ...] = ()) -> InputUse:
+    """An input of 0, 1, 2, … in the order of its axes."""
+
+    def make(clip: ClipArtefacts, settings: Any) -> NDArray[Any]:
+        return np.arange(np.prod(shape), dtype=np.float64 if kind == "features" else np.float32).reshape(shape)
+
+    return InputUse(
+        ClipInput(
+            "counted", "counted", "Numbers.", "1", kind, channels, make, stands_on=("images",), lead=lambda _: lead
+        )
+    )
 
 
 def test_rejected_rows_are_left_out_and_the_others_keep_their_own_label_and_picture(tmp_path: Path) -> None:
     manifest = write_cache(tmp_path)
     labels = ["happiness", "no class at all", "surprise", "surprise"]
-    data = load_clips(manifest, tmp_path, tuple(AFN.INPUTS), CLASSES, labels, size=6)
+    data = load_clips(manifest, tmp_path, INPUTS, CLASSES, labels, size=6)
     assert data.clip_ids == ("toy/s0/c0", "toy/s1/c2", "toy/s1/c3")
     assert data.subjects == ("toy/s0", "toy/s1", "toy/s1")
     assert data.labels.tolist() == [0, 1, 1]
-    for k, name in enumerate(AFN.INPUTS):
+    for k, name in enumerate(INPUTS):
         assert data.inputs[name].shape == (3, 3, 6, 6) and data.inputs[name].dtype == torch.float32
         assert data.inputs[name][:, 0, 0, 0].tolist() == [10.0 * k - i for i in (0, 2, 3)]
 
@@ -50,16 +81,88 @@ def test_clips_without_labels(tmp_path: Path) -> None:
     assert data.labels.tolist() == [UNLABELLED] * 3
 
 
-def test_channels_come_first_and_neither_axis_is_mixed_with_them(tmp_path: Path) -> None:
-    folder = clip_folder(tmp_path, "toy/s0/c0").folder
-    folder.mkdir(parents=True)
-    image = np.arange(4 * 4 * 3, dtype=np.float32).reshape(4, 4, 3)
-    np.save(folder / "temporal_ranked.npy", image)
-    manifest = pd.DataFrame([{"clip_id": "toy/s0/c0", "subject": "toy/s0", "status": "ok"}])
-    data = load_clips(manifest, tmp_path, ["temporal_ranked"], CLASSES, ["surprise"], size=4)
-    x = data.inputs["temporal_ranked"][0].numpy()
-    for row, column, channel in [(0, 0, 0), (1, 2, 0), (3, 1, 2)]:
-        assert x[channel, row, column] == image[row, column, channel]
+class TestAxes:
+    """Channels come before height and width, and no axis is taken for another."""
+
+    @pytest.fixture
+    def cache(self, tmp_path: Path) -> Path:
+        write_stage(tmp_path, "toy/s0/c0", "images")
+        return tmp_path
+
+    def test_an_image(self, cache: Path) -> None:
+        image = np.arange(4 * 4 * 3).reshape(4, 4, 3)
+        x = one_clip(cache, counting("image", (4, 4, 3), 3))
+        assert (x.shape, x.dtype) == ((3, 4, 4), torch.float32)
+        np.testing.assert_array_equal(x, image.transpose(2, 0, 1))
+
+    @pytest.mark.parametrize(("kind", "channels"), [("frames", 1), ("frames", 3), ("flow", 2), ("flow", 3)])
+    def test_several_planes(self, cache: Path, kind: Kind, channels: int) -> None:
+        planes = np.arange(5 * 4 * 4 * channels).reshape(5, 4, 4, channels)
+        x = one_clip(cache, counting(kind, (5, 4, 4, channels), channels, lead=(5,)))
+        assert x.shape == (5, channels, 4, 4)
+        np.testing.assert_array_equal(x, planes.transpose(0, 3, 1, 2))
+
+    def test_a_series_and_features_stay_as_they_are(self, cache: Path) -> None:
+        series = one_clip(cache, counting("series", (7, 2), 2, lead=(7,)))
+        assert (series.shape, series.dtype) == ((7, 2), torch.float32)
+        np.testing.assert_array_equal(series, np.arange(14).reshape(7, 2))
+
+    def test_features_keep_their_precision(self, cache: Path) -> None:
+        features = one_clip(cache, counting("features", (9,), 9))
+        assert (features.shape, features.dtype) == ((9,), torch.float64)
+
+    @pytest.mark.parametrize("channels", [1, 2, 3, 5])
+    def test_pictures_are_resized_and_channels_are_not(self, cache: Path, channels: int) -> None:
+        x = one_clip(cache, counting("image", (8, 8, channels), channels), size=4)
+        image = np.arange(64 * channels, dtype=float).reshape(4, 2, 4, 2, channels).mean(axis=(1, 3))
+        np.testing.assert_allclose(x, image.transpose(2, 0, 1), rtol=1e-6)
+
+
+class TestMaking:
+    @pytest.fixture
+    def manifest(self, tmp_path: Path) -> pd.DataFrame:
+        """Two clips of faces, 20 and 3 frames long."""
+        rng = np.random.default_rng(0)
+        angles = np.linspace(0, 2 * np.pi, 68, endpoint=False)
+        landmarks = (np.stack([np.cos(angles), np.sin(angles)], axis=1) * 16 + 24).astype(np.float32)
+        rows = []
+        for i, count in enumerate((20, 3)):
+            clip_id = f"toy/s0/c{i}"
+            crops = rng.integers(60, 120, (count, 48, 48, 3)).astype(np.uint8)
+            write_stage(tmp_path, clip_id, "faces", crops=crops, landmarks=landmarks)
+            rows.append({"clip_id": clip_id, "subject": "toy/s0", "status": "ok"})
+        return pd.DataFrame(rows)
+
+    def test_what_is_missing_is_made(self, manifest: pd.DataFrame, tmp_path: Path) -> None:
+        few = use("frames", count=5)
+        data = load_clips(manifest, tmp_path, [few], ("a",), None, size=16)
+        assert data.inputs["frames"].shape == (2, 5, 1, 16, 16)
+        assert (data.kinds, data.kind("frames")) == ({"frames": "frames"}, "frames")
+        folder = clip_folder(tmp_path, "toy/s0/c1")
+        assert input_path(folder, few).is_file()
+        indices = [int(t) for t in sample_indices(3, 5)]
+        whole = grey_frames(FrameReader(folder / "crops.npy"), folder.load("landmarks.npy"), indices)
+        torch.testing.assert_close(data.inputs["frames"][1].mean(dim=(1, 2, 3)), torch.tensor(whole.mean(axis=(1, 2))))
+
+    def test_a_name_is_the_input_under_its_default_settings(self, manifest: pd.DataFrame, tmp_path: Path) -> None:
+        data = load_clips(manifest, tmp_path, ["frames"], ("a",), None, size=16)
+        assert data.inputs["frames"].shape == (2, 8, 1, 16, 16)
+
+    def test_what_is_there_is_read(self, manifest: pd.DataFrame, tmp_path: Path) -> None:
+        first = load_clips(manifest, tmp_path, ["frames"], ("a",), None, size=16)
+        times = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+        again = load_clips(manifest, tmp_path, ["frames"], ("a",), None, size=16)
+        assert torch.equal(first.inputs["frames"], again.inputs["frames"])
+        assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == times
+
+    def test_what_cannot_be_made_names_clip_and_input(self, manifest: pd.DataFrame, tmp_path: Path) -> None:
+        (clip_folder(tmp_path, "toy/s0/c1") / "crops.npy").write_bytes(b"broken")
+        with pytest.raises(ToolkitError, match=r"toy/s0/c1: frames cannot be made"):
+            load_clips(manifest, tmp_path, ["frames"], ("a",), None, size=16)
+
+    def test_a_stage_that_is_missing_is_told(self, manifest: pd.DataFrame, tmp_path: Path) -> None:
+        with pytest.raises(ToolkitError, match="flow at the apex needs the stage 'images'.*mer dataset"):
+            load_clips(manifest, tmp_path, ["apex_flow"], ("a",), None, size=16)
 
 
 def test_a_missing_input_is_told_before_anything_is_read(tmp_path: Path) -> None:
@@ -67,16 +170,21 @@ def test_a_missing_input_is_told_before_anything_is_read(tmp_path: Path) -> None
     (clip_folder(tmp_path, "toy/s1/c3") / "motion_intensity.npy").unlink()
     (clip_folder(tmp_path, "toy/s0/c0") / "motion_intensity.npy").write_bytes(b"broken, and not looked at")
     with pytest.raises(ToolkitError, match=r"toy/s1/c3: motion_intensity\.npy is missing") as caught:
-        load_clips(manifest, tmp_path, tuple(AFN.INPUTS), CLASSES, ["happiness"] * 4, size=6)
+        load_clips(manifest, tmp_path, INPUTS, CLASSES, ["happiness"] * 4, size=6)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (np.zeros((12, 10, 3), np.float32), "shape"),
-        (np.full((12, 12, 3), np.nan, np.float32), "not finite"),
+        (np.zeros((12, 10, 3), np.float32), r"has shape \(12, 10, 3\), wanted \(S, S, 3\) for TRDI"),
+        (np.zeros((12, 12), np.float32), r"has shape \(12, 12\)"),
+        (np.zeros((12, 12, 2), np.float32), r"has shape \(12, 12, 2\)"),
+        (np.zeros((0, 0, 3), np.float32), r"has shape \(0, 0, 3\)"),
+        (np.full((12, 12, 3), np.nan, np.float32), "holds values that are not finite"),
+        (np.full((12, 12, 3), np.inf, np.float32), "holds values that are not finite"),
         (b"no array", "cannot be read"),
+        (b"", "cannot be read"),
     ],
 )
 def test_an_unusable_artefact_names_clip_and_file(tmp_path: Path, content: np.ndarray | bytes, said: str) -> None:
@@ -86,8 +194,25 @@ def test_an_unusable_artefact_names_clip_and_file(tmp_path: Path, content: np.nd
         path.write_bytes(content)
     else:
         np.save(path, content)
-    with pytest.raises(ToolkitError, match=rf"toy/s1/c2: temporal_ranked\.npy .*{said}"):
-        load_clips(manifest, tmp_path, tuple(AFN.INPUTS), CLASSES, ["happiness"] * 4, size=6)
+    with pytest.raises(ToolkitError, match=rf"toy/s1/c2: temporal_ranked\.npy {said}") as caught:
+        load_clips(manifest, tmp_path, INPUTS, CLASSES, ["happiness"] * 4, size=6)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("one", "said"),
+    [
+        (counting("frames", (5, 4, 4, 1), 1, lead=(6,)), r"has shape \(5, 4, 4, 1\), wanted \(6, S, S, 1\)"),
+        (counting("flow", (4, 4, 3), 2), r"has shape \(4, 4, 3\), wanted \(S, S, 2\)"),
+        (counting("series", (7, 2), 3, lead=(7,)), r"has shape \(7, 2\), wanted \(7, 3\)"),
+        (counting("features", (8,), 9), r"has shape \(8,\), wanted \(9\)"),
+    ],
+)
+def test_an_input_that_breaks_its_declaration_is_refused(tmp_path: Path, one: InputUse, said: str) -> None:
+    """Whoever adds an input is told at once, and not by a network."""
+    write_stage(tmp_path, "toy/s0/c0", "images")
+    with pytest.raises(ToolkitError, match=rf"toy/s0/c0: counted\.npy {said} for counted"):
+        one_clip(tmp_path, one)
 
 
 def test_labels_and_manifests_that_cannot_be_used(tmp_path: Path) -> None:
@@ -157,3 +282,64 @@ def test_a_still_input_stays_zero(toy: ClipTensors) -> None:
 def test_the_scaler_refuses_inputs_that_it_has_not_seen(toy: ClipTensors) -> None:
     with pytest.raises(ValueError, match="knows no 'temporal_ranked'"):
         Scaler({"motion_intensity": 1.0})(toy)
+
+
+class TestScaleOfAKind:
+    def test_frames_are_measured_by_what_moves(self, growing: ClipTensors) -> None:
+        brighter = dataclasses.replace(growing, inputs={"frames": growing.inputs["frames"] + 50})
+        one, other = Scaler.fit(growing), Scaler.fit(brighter)
+        assert one.scales["frames"] == pytest.approx(other.scales["frames"], rel=1e-4)
+        assert float(Scaler.fit(dataclasses.replace(growing, kinds={})).scales["frames"]) > 50  # how bright they are
+        moving = motion_part(one(growing).inputs["frames"], "frames")
+        assert float(moving.square().flatten(1).mean(dim=1).sqrt().median()) == pytest.approx(1, abs=0.05)
+
+    @staticmethod
+    def flow(*strengths: float, phases: tuple[int, ...] = ()) -> ClipTensors:
+        """Flow whose channels are of these strengths."""
+        random = torch.Generator().manual_seed(0)
+        x = torch.randn(9, *phases, len(strengths), 8, 8, generator=random) * torch.tensor(strengths)[:, None, None]
+        ids = tuple(f"toy/s0/c{i}" for i in range(9))
+        return ClipTensors(ids, ("toy/s0",) * 9, torch.zeros(9, dtype=torch.int64), CLASSES, {"x": x}, {"x": "flow"})
+
+    @pytest.mark.parametrize("phases", [(), (2,)])
+    def test_a_vector_has_one_scale_and_every_further_channel_its_own(self, phases: tuple[int, ...]) -> None:
+        """Strain is a hundred times weaker than u and v; divided by one number it would be lost in the noise."""
+        data = self.flow(1.0, 3.0, 0.01, phases=phases)
+        scales = Scaler.fit(data).scales["x"]
+        assert scales == pytest.approx((np.sqrt(5), np.sqrt(5), 0.01), rel=0.1)
+        scaled = Scaler.fit(data)(data).inputs["x"]
+        u, v, strain = (float(scaled[..., c, :, :].square().mean().sqrt()) for c in range(3))
+        assert strain == pytest.approx(1, rel=0.1) and v / u == pytest.approx(3, rel=0.1), "u and v keep their angle"
+
+    def test_a_plain_flow_has_one_number(self) -> None:
+        assert isinstance(Scaler.fit(self.flow(1.0, 3.0)).scales["x"], float)
+
+    def test_a_still_channel_stays_zero(self) -> None:
+        data = self.flow(1.0, 1.0, 0.0)
+        assert Scaler.fit(data).scales["x"] == pytest.approx((1, 1, 1), rel=0.1)
+        assert not Scaler.fit(data)(data).inputs["x"][:, 2].any()
+
+    @pytest.mark.parametrize(("kind", "shape"), [("series", (6, 3)), ("features", (40,))])
+    def test_a_series_and_features_have_one_number(self, kind: Kind, shape: tuple[int, ...]) -> None:
+        x = 5 * torch.randn(20, *shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        ids = tuple(f"toy/s0/c{i}" for i in range(20))
+        labels = torch.zeros(20, dtype=torch.int64)
+        data = ClipTensors(ids, ("toy/s0",) * 20, labels, CLASSES, {"x": x}, {"x": kind})
+        assert Scaler.fit(data).scales["x"] == pytest.approx(5, rel=0.1)
+        assert Scaler.fit(data)(data).inputs["x"].dtype == torch.float64
+
+
+class TestOnly:
+    def test_it_keeps_the_clips_and_these_inputs(self, toy: ClipTensors) -> None:
+        half = toy.only(["motion_intensity"])
+        assert list(half.inputs) == ["motion_intensity"] and len(half) == len(toy)
+        assert half.inputs["motion_intensity"] is toy.inputs["motion_intensity"], "no copy"
+        assert half.clip_ids == toy.clip_ids and half.classes == toy.classes
+
+    def test_the_order_is_the_one_asked_for(self, toy: ClipTensors) -> None:
+        assert list(toy.only(reversed(INPUTS)).inputs) == list(reversed(INPUTS))
+        assert toy.only([]).inputs == {}
+
+    def test_an_input_that_is_not_there_is_told(self, toy: ClipTensors) -> None:
+        with pytest.raises(ValueError, match="input 'frames' is missing: the clips have temporal_ranked, motion_int"):
+            toy.only(["temporal_ranked", "frames"])

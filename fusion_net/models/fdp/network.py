@@ -1,4 +1,4 @@
-"""FDP, fine-grained dynamic perception: frames in, an order and a dynamic representation learnt between them.
+"""FDP, fine-grained dynamic perception: a network that ranks frames and pools them by their scores.
 
 The paper (arXiv:2509.06015) describes a local-global feature-aware transformer that encodes each frame, a rank scorer
 that gives the frames scores in chronological order, pooling of the frame features by these scores into one dynamic

@@ -1,4 +1,4 @@
-"""The order of frames as a thing to learn: its loss, weights from scores, and rank pooling on tensors. Pure."""
+"""Rank loss on the order of frames, pooling weights from scores, rank pooling on tensors. Pure."""
 
 from __future__ import annotations
 

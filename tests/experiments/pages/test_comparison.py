@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+import re
 import shutil
 from pathlib import Path
 
@@ -8,19 +10,22 @@ import torch
 
 from experiments.pages.comparison import compare, markdown, read_runs, write_comparison
 from experiments.runs.cost import measure, multiply_adds
-from experiments.runs.run import read_json, read_predictions, to_csv, write_json
+from experiments.runs.run import Run, to_csv, write_json
 from fusion_net.models import AFNSettings, build_model
 from preprocessing.errors import ToolkitError, UsageError
 from tests.experiments.pages.test_report import Page
 
 
-def edit(run: Path, change: object) -> None:
-    table = read_predictions(run / "predictions.csv")
-    (run / "predictions.csv").write_text(to_csv(change(table)))  # type: ignore[operator]
+def edit(run: Run, change: object) -> None:
+    run.predictions_file.write_text(to_csv(change(run.predictions())))  # type: ignore[operator]
 
 
-def test_two_models_stand_side_by_side(finished: Path, ranked: Path, tmp_path: Path) -> None:
-    runs = read_runs([finished, ranked])
+def copied(run: Run, folder: Path) -> Run:
+    return Run(Path(shutil.copytree(run.folder, folder)))
+
+
+def test_two_models_stand_side_by_side(finished: Run, ranked: Run, tmp_path: Path) -> None:
+    runs = read_runs([finished.folder, ranked.folder])
     numbers = write_comparison(runs, tmp_path / "page.html")
     page = Page((tmp_path / "page.html").read_text(encoding="utf-8"))
     assert not page.open
@@ -33,7 +38,7 @@ def test_two_models_stand_side_by_side(finished: Path, ranked: Path, tmp_path: P
         "happy",
     ):
         assert wanted in text, wanted
-    assert [row["model"] for row in numbers["rows"]] == ["afn", "fdp"]
+    assert [row["model"] for row in numbers["rows"]] == ["AFN", "FDP"]
     (pair,) = numbers["pairs"]
     assert pair["uf1"].value == pytest.approx(numbers["rows"][1]["uf1"].value - numbers["rows"][0]["uf1"].value)
     assert [test["seed"] for test in pair["mcnemar"]] == [0, 1]
@@ -43,15 +48,32 @@ def test_two_models_stand_side_by_side(finished: Path, ranked: Path, tmp_path: P
     assert "| ranked minus demo |" in markdown(numbers)
 
 
-def test_per_class_and_per_subject_numbers_by_hand(finished: Path, tmp_path: Path) -> None:
+def test_a_network_and_a_system_without_one(finished: Run, separated: Run, tmp_path: Path) -> None:
+    """What it costs to train is told of the network alone."""
+    runs = read_runs([finished.folder, separated.folder])
+    runs = [dataclasses.replace(run, cost=measure(run.about)) for run in runs]
+    numbers = write_comparison(runs, tmp_path / "page.html")
+    assert [row["model"] for row in numbers["rows"]] == ["AFN", "Linear SVM on flow statistics"]
+    assert numbers["rows"][0]["cost"]["parameters"] == finished.about()["parameters"]
+    assert numbers["rows"][1]["cost"] is None
+    lines = markdown(numbers).splitlines()
+    assert lines[2].startswith("| demo | ") and "n/a" not in lines[2]
+    assert lines[3].startswith("| separated | ") and lines[3].endswith("| 1 | n/a | n/a | n/a | n/a |")
+    page = Page((tmp_path / "page.html").read_text(encoding="utf-8"))
+    assert not page.open
+    text = " ".join(page.text.split())
+    assert "separated n/a n/a n/a n/a" in " ".join(re.sub("n/a", " n/a ", text).split())
+    assert "different numbers of seeds (demo 2, separated 1)" in text
+
+
+def test_per_class_and_per_subject_numbers_by_hand(finished: Run, tmp_path: Path) -> None:
     """One run right everywhere, one that always says the same."""
     perfect, dull = tmp_path / "perfect", tmp_path / "dull"
     for folder, change in (
         (perfect, lambda t: t.assign(y_pred=t["y_true"])),
         (dull, lambda t: t.assign(y_pred="calm")),
     ):
-        shutil.copytree(finished, folder)
-        edit(folder, change)
+        edit(copied(finished, folder), change)
     numbers = compare(read_runs([dull, perfect]))
     calm = next(row for row in numbers["classes"] if row["name"] == "calm")
     assert calm["recall"] == [1, 1] and calm["f1"] == pytest.approx([0.5, 1]) and calm["clips"] == 8
@@ -78,44 +100,42 @@ def test_per_class_and_per_subject_numbers_by_hand(finished: Path, tmp_path: Pat
     ],
 )
 def test_runs_that_differ_are_refused_and_it_is_said_how(
-    finished: Path, tmp_path: Path, change: object, said: str
+    finished: Run, tmp_path: Path, change: object, said: str
 ) -> None:
-    other = tmp_path / "other"
-    shutil.copytree(finished, other)
+    other = copied(finished, tmp_path / "other")
     edit(other, change)
     with pytest.raises(ToolkitError, match=f"demo and other cannot be compared: .*{said}"):
-        read_runs([finished, other])
+        read_runs([finished.folder, other.folder])
 
 
-def test_other_classes_are_refused(finished: Path, tmp_path: Path) -> None:
-    other = tmp_path / "other"
-    shutil.copytree(finished, other)
-    write_json(other / "run.json", read_json(other / "run.json") | {"classes": ["calm", "happy", "other", "more"]})
+def test_other_classes_are_refused(finished: Run, tmp_path: Path) -> None:
+    other = copied(finished, tmp_path / "other")
+    write_json(other.about_file, other.about() | {"classes": ["calm", "happy", "other", "more"]})
     edit(other, lambda t: t.assign(p_more=0.0))
     with pytest.raises(ToolkitError, match="the classes are calm, happy, other and calm, happy, other, more"):
-        read_runs([finished, other])
+        read_runs([finished.folder, other.folder])
 
 
-def test_too_few_runs_and_no_runs(finished: Path, tmp_path: Path) -> None:
+def test_too_few_runs_and_no_runs(finished: Run, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="at least two"):
-        read_runs([finished])
+        read_runs([finished.folder])
     with pytest.raises(UsageError, match="1 named twice"):
-        read_runs([finished, finished])
+        read_runs([finished.folder, finished.folder])
     with pytest.raises(ToolkitError, match=r"run\.json does not exist"):
-        read_runs([finished, tmp_path / "nothing"])
+        read_runs([finished.folder, tmp_path / "nothing"])
 
 
-def test_different_seeds_are_said(finished: Path, ranked: Path, tmp_path: Path) -> None:
+def test_different_seeds_are_said(finished: Run, ranked: Run, tmp_path: Path) -> None:
     edit(ranked, lambda t: t[t["seed"] == 1])
-    numbers = write_comparison(read_runs([finished, ranked]), tmp_path / "page.html")
+    numbers = write_comparison(read_runs([finished.folder, ranked.folder]), tmp_path / "page.html")
     assert "different numbers of seeds (demo 2, ranked 1)" in (tmp_path / "page.html").read_text()
     assert [test["seed"] for test in numbers["pairs"][0]["mcnemar"]] == [1]
 
 
-def test_costs_are_those_of_the_network_that_ran(finished: Path) -> None:
-    about = read_json(finished / "run.json")
+def test_costs_are_those_of_the_network_that_ran(finished: Run) -> None:
+    about = finished.about()
     cost = measure(about)
-    assert cost.parameters == about["parameters"]
+    assert cost is not None and cost.parameters == about["parameters"]
     assert cost.epoch_seconds > 0 and cost.clip_milliseconds > 0
 
 
@@ -124,7 +144,7 @@ def test_multiply_adds_of_a_network_by_hand() -> None:
     settings = AFNSettings(widths=(8,), grid=1, features=8, gate_hidden=4)
     model = build_model(settings, ("a", "b"), 0)
 
-    inputs = {name: torch.zeros(5, 3, 16, 16) for name in model.INPUTS}
+    inputs = {name: torch.zeros(5, 3, 16, 16) for name in (one.name for one in model.inputs)}
     stream = 8 * 8 * 8 * 3 * 9 + 8 * 8
     gate, heads = 16 * 4 + 4 * 16, 3 * 8 * 2
     assert multiply_adds(model, inputs) == 2 * stream + gate + heads

@@ -8,7 +8,8 @@ import pytest
 
 from experiments.pages.frame_ranking import quality_rows, rank_accuracy
 from experiments.pages.report import write_report
-from experiments.runs.run import read_images, read_predictions, to_csv
+from experiments.runs.run import Run, to_csv
+from fusion_net.models.fdp.construction import IMAGES
 from preprocessing.errors import ToolkitError
 from tests.experiments.pages.test_report import Page
 
@@ -29,7 +30,7 @@ def test_rank_accuracy_of_some_pairs() -> None:
     assert np.isnan(rank_accuracy(scores, np.zeros((1, 5, 5), bool))).all()
 
 
-def test_quality_gains_are_paired_with_their_floor() -> None:
+def test_quality_gains_are_paired_with_their_baseline() -> None:
     table = pd.DataFrame({"subject": ["a", "a", "b", "b"]})
     for name, values in (("", [30, 31, 32, 33]), ("_mean", [20, 21, 22, 23]), ("_constant", [31, 31, 31, 31])):
         table[f"psnr{name}"], table[f"ssim{name}"] = np.array(values, float), np.array(values) / 100
@@ -39,13 +40,13 @@ def test_quality_gains_are_paired_with_their_floor() -> None:
     assert constant["psnr_gain"].value == pytest.approx(0.5)
 
 
-def test_the_page_shows_order_and_images(ranked: Path, toy_cache: Path) -> None:
+def test_the_page_shows_order_and_images(ranked: Run, toy_cache: Path) -> None:
     page = Page(write_report(ranked, toy_cache).read_text(encoding="utf-8"))
     assert not page.open
     text = " ".join(page.text.split())
     for wanted in (
         *("Frames in order", "scores that know nothing have 0.5", "both frames up to the apex"),
-        *("PSNR, dB", "training mean", "constant", "rank-pooled image of the same frames"),
+        *("PSNR, dB", "training mean", "constant", "rank-pooled image of the same frames", "±12 grey levels"),
         *("One clip of each class, drawn (3, seed 0)", "Other clips (21, seed 0)", "20 ms; rank accuracy"),
     ):
         assert wanted in text, wanted
@@ -56,23 +57,23 @@ def test_the_page_shows_order_and_images(ranked: Path, toy_cache: Path) -> None:
     assert len([a for a in page.all("h2") if a.get("id") == "gate"]) == 0
 
 
-def test_a_model_without_scores_or_images_has_no_such_section(ranked: Path, finished: Path, toy_cache: Path) -> None:
+def test_a_model_without_scores_or_images_has_no_such_section(ranked: Run, finished: Run, toy_cache: Path) -> None:
     assert 'id="ranking"' not in write_report(finished, toy_cache).read_text(encoding="utf-8")
-    table = read_predictions(ranked / "predictions.csv")
+    table = ranked.predictions()
     drawn_only = table[[c for c in table.columns if not c.startswith("score_")]]
-    (ranked / "predictions.csv").write_text(to_csv(drawn_only))
+    ranked.predictions_file.write_text(to_csv(drawn_only))
     page = write_report(ranked, toy_cache).read_text(encoding="utf-8")
     assert 'id="ranking"' in page and "Rank accuracy on held-out" not in page and "PSNR, dB" in page
 
 
-def test_constructed_images_belong_to_their_clips(ranked: Path) -> None:
-    images = read_images(ranked, 0)
-    table = read_predictions(ranked / "predictions.csv").query("seed == 0").set_index("clip_id")
+def test_constructed_images_belong_to_their_clips(ranked: Run) -> None:
+    images = ranked.arrays(IMAGES, 0)
+    table = ranked.predictions().query("seed == 0").set_index("clip_id")
     assert set(images) == set(table.index)
     for clip, (drawn, target) in images.items():
         error = float(np.mean((drawn.astype(float) - target.astype(float)) ** 2))
         assert 10 * np.log10(24**2 / error) == pytest.approx(table.loc[clip, "psnr"], abs=0.05)
-    folder = next(ranked.glob("folds/0-*"))
+    folder = next(ranked.folder.glob("folds/0-*"))
     np.save(folder / "construction.npy", np.zeros((1, 2, 16, 16), np.float16))
-    with pytest.raises(ToolkitError, match="holds 1 images for 6 clips"):
-        read_images(ranked, 0)
+    with pytest.raises(ToolkitError, match="holds 1 rows for 6 clips"):
+        ranked.arrays(IMAGES, 0)

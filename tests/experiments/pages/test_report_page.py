@@ -9,21 +9,25 @@ from typing import Any
 import pytest
 
 from experiments.pages.report import write_report
+from experiments.runs.run import Run
 
 
+@pytest.mark.parametrize(("name", "sections"), [("finished", 10), ("separated", 6), ("ranked", 10)])
 @pytest.mark.parametrize(("width", "colors"), [(400, "light"), (1280, "dark")])
 def test_the_report_fits_the_screen_and_its_sections_can_be_reached(
-    finished: Path,
+    name: str,
+    sections: int,
+    request: pytest.FixtureRequest,
     toy_cache: Path,
     visit: Callable[..., Any],
     sideways: Callable[[Any], list[str]],
     width: int,
     colors: str,
 ) -> None:
-    page = visit(write_report(finished, toy_cache), width=width, colors=colors)
+    page = visit(write_report(request.getfixturevalue(name), toy_cache), width=width, colors=colors)
     assert sideways(page) == []
     links = page.locator("nav a")
-    assert links.count() >= 10
+    assert links.count() == sections
     for k in range(links.count()):
         links.nth(k).click()
         target = links.nth(k).get_attribute("href")
@@ -33,7 +37,7 @@ def test_the_report_fits_the_screen_and_its_sections_can_be_reached(
     assert ink == page.evaluate("getComputedStyle(document.body).color"), "figures are drawn in the page's ink"
 
 
-def test_wide_tables_scroll_by_themselves(finished: Path, toy_cache: Path, visit: Callable[..., Any]) -> None:
+def test_wide_tables_scroll_by_themselves(finished: Run, toy_cache: Path, visit: Callable[..., Any]) -> None:
     page = visit(write_report(finished, toy_cache), width=400)
     table = page.get_by_role("region", name="Result table")
     assert table.evaluate("e => e.scrollWidth > e.clientWidth")

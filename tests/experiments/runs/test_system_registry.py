@@ -25,7 +25,9 @@ def test_networks_come_first_and_every_name_is_found() -> None:
 
 
 def test_an_unknown_name_is_told_with_those_that_there_are() -> None:
-    with pytest.raises(UsageError, match="model 'afm' is unknown: choose one of afn, fdp, majority, chance, svm, ora"):
+    with pytest.raises(
+        UsageError, match=r"model 'afm' is unknown: .*hoose one of afn, fdp, majority, chance, svm, oracle"
+    ):
         find_system("afm")
 
 
@@ -51,7 +53,7 @@ def test_every_section_and_every_system_without_a_network_is_reserved() -> None:
 def test_a_part_that_is_no_system_is_told_when_it_is_asked_for(part: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A package can register anything; so can a typo in its entry point."""
     monkeypatch.setitem(MODELS, "strange", part)  # type: ignore[misc]
-    with pytest.raises(UsageError, match="model 'strange' is .*, wanted a subclass of Model or of Estimator"):
+    with pytest.raises(UsageError, match=r"model 'strange' is .*, wanted a subclass of Model or of Estimator"):
         find_system("strange")
 
 

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from sklearn.base import BaseEstimator
 from sklearn.linear_model import RidgeClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from torch import Tensor, nn
 
 from dynamic_images.clip_input import InputUse, NoSettings
 from dynamic_images.inputs import use
@@ -137,8 +139,6 @@ def early_fusion() -> type[Model]:
 
         def __init__(self, settings: EarlySettings, classes: tuple[str, ...], inputs: tuple[InputUse, ...]) -> None:
             super().__init__(settings, classes, inputs)
-            from torch import nn
-
             self.classifier = nn.Linear(3 * len(inputs), len(classes))
 
         @classmethod
@@ -146,12 +146,10 @@ def early_fusion() -> type[Model]:
             return (use("motion_intensity"), use("temporal_ranked"))
 
         def forward(self, batch: Batch) -> Output:
-            import torch
-
             means = [batch[one.name].mean(dim=(2, 3)) for one in self.inputs]  # 2 x (B, 3)
             return Output(self.classifier(self.settings.scale * torch.cat(means, dim=1)))
 
-        def loss(self, output: Output, batch: Batch) -> dict[str, object]:  # type: ignore[override]
+        def loss(self, output: Output, batch: Batch) -> dict[str, Tensor]:
             return {"class": soft_cross_entropy(output.logits, batch["target"], batch["weight"])}
 
     return Early
@@ -166,6 +164,14 @@ def early(monkeypatch: pytest.MonkeyPatch) -> System:
 
 
 class TestNetworkOfThisProcess:
+    def test_training_does_not_ask_for_its_name(
+        self, early: System, toy_data: ClipTensors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with monkeypatch.context() as patch:
+            patch.delitem(MODELS, "early")
+            assert len(run(toy_data, early, tmp_path)) == 24
+
+    @pytest.mark.slow
     def test_it_trains_in_worker_processes_which_do_not_know_its_name(
         self, early: System, toy_data: ClipTensors, tmp_path: Path
     ) -> None:
@@ -256,9 +262,8 @@ class TestNetwork:
     def test_a_fold_depends_on_who_is_held_out_and_not_on_the_order(self, tiny: Network, toy_data: ClipTensors) -> None:
         """Other weights for each fold, from (seed, held-out subject)."""
         data = toy_data.only(one.name for one in tiny.inputs)
-        losses = [
-            tiny.fit(data, seed, who).history[0]["loss"] for seed, who in ((0, "a"), (0, "a"), (0, "b"), (1, "a"))
-        ]
+        cases = ((0, "a"), (0, "a"), (0, "b"), (1, "a"))
+        losses = [tiny.fit(data, seed, who).history[0]["loss"] for seed, who in cases]
         assert losses[0] == losses[1] and len(set(losses)) == 3
 
     def test_inputs_that_are_not_those_of_the_settings(self, toy_data: ClipTensors, tmp_path: Path) -> None:
