@@ -128,7 +128,7 @@ def near(name: str, known: Iterable[str]) -> str:
     """The end of a sentence about a name that does not exist: which are like it, or which there are."""
     names = list(known)
     close = difflib.get_close_matches(name[:LONGEST], names, n=3, cutoff=0.5)
-    return f"; did you mean {' or '.join(close)}?" if close else f"; there are {', '.join(names)}"
+    return f"; did you mean {' or '.join(close)}?" if close else f"; there are {', '.join(names) or 'none'}"
 
 
 def _inside(value: Any) -> Iterable[Any]:

@@ -11,9 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments import bench, workflow
+from experiments import bench
 from experiments.bench import offline, training
 from experiments.config import Config, all_sections, load_config
+from experiments.progress import Step
+from preprocessing.workers import cores
 
 PARTS = (
     "Against the synthetic truth",
@@ -51,7 +53,7 @@ def test_a_table_without_rows_is_its_head() -> None:
 def test_the_machine_is_named_by_cores_and_instructions_only() -> None:
     said = bench.machine()
     assert re.fullmatch(r"\d+ cores, [\w ]+, \w+", said)
-    assert said.startswith(f"{workflow.cores()} cores")
+    assert said.startswith(f"{cores()} cores")
 
 
 def test_the_matrix_rate_is_a_rate() -> None:
@@ -59,7 +61,7 @@ def test_the_matrix_rate_is_a_rate() -> None:
 
 
 @contextmanager
-def silent(title: str) -> Iterator[workflow.Step]:
+def silent(title: str) -> Iterator[Step]:
     yield lambda done, total, last: None
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from dynamic_images.pipeline import build_dataset
 from experiments import chain_accuracy as truth
 from experiments.config import Config, load_config, offline_sections
+from experiments.runs.run import Run
 from preprocessing.artefacts.clip_folder import clip_folder
 from preprocessing.datasets import synthetic
 from preprocessing.optical_flow import FlowSettings
@@ -107,12 +108,13 @@ def test_flow_is_better_than_none_where_skin_moves(root: Path, cache: Path) -> N
         "dis, plain",
         "farneback, plain",
         "tvl1, plain",
-        "zero flow, the floor",
+        "zero flow, the baseline",
     }
-    assert moving["dis, in use"] < 0.5 * moving["zero flow, the floor"]
+    assert moving["dis, in use"] < 0.5 * moving["zero flow, the baseline"]
     zero = by_name(truth.flow_rows(root, cache, clips[:1], FlowSettings(method="zero")))
     assert (
-        zero["flow error where skin moves: zero, in use"] == zero["flow error where skin moves: zero flow, the floor"]
+        zero["flow error where skin moves: zero, in use"]
+        == zero["flow error where skin moves: zero flow, the baseline"]
     )
 
 
@@ -202,7 +204,7 @@ class TestWrite:
         return tmp_path / "run", root, Path(shutil.copytree(cache, tmp_path / "synthetic"))
 
     def test_it_is_measured_once(self, folders: Any, config: Config, measured: list[int]) -> None:
-        paths = [truth.write(*folders, config, lambda *_: None) for _ in range(2)]
+        paths = [truth.write(Run(folders[0]), *folders[1:], config, lambda *_: None) for _ in range(2)]
         assert (len(measured), paths[0]) == (1, paths[1])
         assert json.loads(paths[0].read_text())["truth"] == [{"quantity": "a", "value": 1.0}]
 
@@ -212,20 +214,20 @@ class TestWrite:
     ) -> None:
         folders[0].mkdir()
         (folders[0] / "truth.json").write_text(text)
-        truth.write(*folders, config, lambda *_: None)
+        truth.write(Run(folders[0]), *folders[1:], config, lambda *_: None)
         assert len(measured) == 1
 
     def test_other_artefacts_are_measured_again(self, folders: Any, config: Config, measured: list[int]) -> None:
-        truth.write(*folders, config, lambda *_: None)
+        truth.write(Run(folders[0]), *folders[1:], config, lambda *_: None)
         manifest = folders[2] / "manifest.csv"
         manifest.write_text(manifest.read_text().replace("ok", "rejected", 1))
-        truth.write(*folders, config, lambda *_: None)
+        truth.write(Run(folders[0]), *folders[1:], config, lambda *_: None)
         assert len(measured) == 2
 
 
 @pytest.mark.parametrize(("n", "of", "taken"), [(3, 9, [0, 4, 8]), (5, 2, [0, 1]), (1, 4, [0])])
-def test_spread_takes_items_evenly_and_none_twice(n: int, of: int, taken: list[int]) -> None:
-    assert truth.spread([str(i) for i in range(of)], n) == [str(i) for i in taken]
+def test_evenly_spaced_takes_items_evenly_and_none_twice(n: int, of: int, taken: list[int]) -> None:
+    assert truth.evenly_spaced([str(i) for i in range(of)], n) == [str(i) for i in taken]
 
 
 @pytest.mark.slow

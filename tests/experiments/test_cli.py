@@ -18,7 +18,7 @@ import pytest
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
-from experiments import options, workflow
+from experiments import options, preparation
 from experiments.cli import app
 from preprocessing.artefacts.frame_stack import FrameWriter
 from preprocessing.artefacts.manifest import read_manifest
@@ -77,14 +77,20 @@ class TestBadUsage:
         ("words", "said"),
         [
             (("dataset", "vidoes"), "data set 'vidoes' is unknown: did you mean videos? "),
-            (("train", "synthetic", "--model", "anf"), "model 'anf' is unknown: choose one of afn"),
+            (
+                ("train", "synthetic", "--model", "anf"),
+                "model 'anf' is unknown: did you mean afn?",
+            ),
             (("dataset", "--set", "flow.metod=dis"), "settings: flow has no 'metod'; did you mean method?"),
             (("train", "--set", "fit.epochs=many"), "settings: fit.epochs = 'many', wanted a whole number"),
             (("synth", "--set", "corpus.width=33"), "width of the synthetic corpus is 33, wanted 160 to 4096"),
             (("dataset", "--config", "qick"), "settings file 'qick' cannot be read (No such file or directory)"),
             (("dataset", "videos"), "the folder of videos is not given: add --root"),
             (("inspect", "videos", "--cache", "elsewhere"), "the folder of videos is not given: add --root"),
-            (("dataset", "streams", "--check-csv", "x"), "--check-csv has no effect on streams, which is no composite"),
+            (
+                ("dataset", "streams", "--check-csv", "x"),
+                "--check-csv has no effect on streams, which is not",
+            ),
             (("train", "--set", "evaluation.protocol=lopo"), "wanted one of loso, k_fold, leave_one_dataset_out"),
             (("train", "--set", "evaluation.k=5"), "evaluation: k is 5 with protocol loso, wanted 2 or more, for k_fo"),
             (("train", "streams", "--set", "evaluation.scheme=3"), "has no effect on streams: the column label is th"),
@@ -316,8 +322,8 @@ class TestTraining:
 
     def test_a_run_that_does_not_say_where_its_clips_are(self) -> None:
         Path("run").mkdir()
-        Path("run/metrics.json").write_text("{}")
-        assert "name the folder with --cache" in fails("report", "run", code=2)
+        Path("run/run.json").write_text("{}")
+        assert "name their folder with --cache" in fails("report", "run", code=2)
 
 
 class TestExitCodes:
@@ -335,7 +341,7 @@ class TestExitCodes:
         def stop(*_: Any) -> None:
             raise error
 
-        monkeypatch.setattr(workflow, "make_corpus", stop)
+        monkeypatch.setattr(preparation, "make_corpus", stop)
         result = CliRunner().invoke(app, ["synth"])
         assert (result.exit_code, result.output.splitlines()[-1][: len(said)]) == (code, said)
 
@@ -345,7 +351,7 @@ class TestExitCodes:
         def broken(*_: Any) -> None:
             raise KeyError("cache")
 
-        monkeypatch.setattr(workflow, "make_corpus", broken)
+        monkeypatch.setattr(preparation, "make_corpus", broken)
         assert isinstance(CliRunner().invoke(app, ["synth"]).exception, KeyError)
 
     def test_words_in_brackets_are_shown_as_they_are(self, capsys: pytest.CaptureFixture[str]) -> None:
@@ -404,6 +410,6 @@ def test_every_progress_goes_to_standard_error(monkeypatch: pytest.MonkeyPatch) 
             step(1, 1, "")
         return Path("data/synthetic")
 
-    monkeypatch.setattr(workflow, "make_corpus", make)
+    monkeypatch.setattr(preparation, "make_corpus", make)
     result = CliRunner().invoke(app, ["synth"])
     assert (result.stdout, result.stderr) == ("data/synthetic\n", "drawing clips: 1/1 (0 s)\n")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.config import Config, all_sections, for_streams, load_config, offline_sections
+from experiments.config import Config, all_sections, fitted_to, load_config, offline_sections
 from preprocessing.artefacts.files import key_of
 from preprocessing.errors import UsageError
 
@@ -47,7 +47,7 @@ def test_quick_comes_with_the_toolkit() -> None:
 
 
 def test_the_resolved_settings_written_down_are_the_same_settings(tmp_path: Path) -> None:
-    changes = ["afn.widths=[8, 4]", "images.extra=[onset_apex]", "evaluation.scheme=3", "faces.landmark_model=a b.dat"]
+    changes = ["afn.widths=[8, 4]", "svm.features=stream_grid", "evaluation.scheme=3", "faces.landmark_model=a b.dat"]
     changes = [c for c in changes if not c.startswith("images")]
     first = load_config(SECTIONS, "quick", changes)
     again = load_config(SECTIONS, write(tmp_path / "config.toml", first.to_toml()))
@@ -81,7 +81,12 @@ def test_a_whole_number_serves_as_a_number_and_gives_the_same_key() -> None:
 
 @pytest.mark.parametrize("name", SECTIONS)
 def test_every_section_refuses_a_key_that_it_does_not_have(name: str) -> None:
-    known = dataclasses.fields(SECTIONS[name])[0].name
+    fields = dataclasses.fields(SECTIONS[name])
+    if not fields:
+        with pytest.raises(UsageError, match=f"{name} has no 'x'; there are none"):
+            load_config(SECTIONS, None, [f"{name}.x=1"])
+        return
+    known = fields[0].name
     with pytest.raises(UsageError, match=rf"{name} has no '{known}x'; did you mean {known}"):
         load_config(SECTIONS, None, [f"{name}.{known}x=1"])
 
@@ -176,23 +181,26 @@ class TestForStreams:
     """Rules that look at nothing but the size of the images."""
 
     def test_images_are_not_enlarged_and_the_network_has_the_stages_that_they_carry(self) -> None:
-        small = for_streams(load_config(all_sections()), 28)
+        small = fitted_to(load_config(all_sections()), 28, mirror=False)
         assert small["evaluation"].input_size == 28
         assert small["afn"].widths == (16, 32, 64)  # 28, 14, 7, 4 px; two more cells would be none for a grid of 3
-        large = for_streams(load_config(all_sections()), 224)
+        large = fitted_to(load_config(all_sections()), 224, mirror=False)
         assert (large["evaluation"].input_size, large["afn"].widths) == (96, (16, 32, 64, 128))
-        assert for_streams(load_config(all_sections()), 5)["evaluation"].input_size == 16
+        assert fitted_to(load_config(all_sections()), 5, mirror=False)["evaluation"].input_size == 16
 
     def test_nothing_is_mirrored_unless_it_may_be(self) -> None:
         """The sign of horizontal flow would have to change with it."""
-        assert for_streams(load_config(all_sections()), 28)["fit"].augment.mirror == 0
-        allowed = load_config(all_sections(), None, ["streams.mirror=true"])
-        assert for_streams(allowed, 28)["fit"].augment.mirror == 0.5
+        assert fitted_to(load_config(all_sections()), 28, mirror=False)["fit"].augment.mirror == 0
+        assert fitted_to(load_config(all_sections()), 28, mirror=True)["fit"].augment.mirror == 0.5
+
+    def test_images_of_no_fixed_size_change_nothing(self) -> None:
+        config = load_config(all_sections())
+        assert fitted_to(config, None, mirror=True) == config
 
     def test_what_ran_can_be_given_back(self, tmp_path: Path) -> None:
-        resolved = for_streams(load_config(all_sections()), 28)
+        resolved = fitted_to(load_config(all_sections()), 28, mirror=False)
         (tmp_path / "config.toml").write_text(resolved.to_toml())
-        assert for_streams(load_config(all_sections(), str(tmp_path / "config.toml")), 28) == resolved
+        assert fitted_to(load_config(all_sections(), str(tmp_path / "config.toml")), 28, mirror=False) == resolved
 
 
 def test_a_model_brings_its_own_defaults_and_what_the_user_says_wins(tmp_path: Path) -> None:

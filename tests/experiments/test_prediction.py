@@ -22,7 +22,7 @@ from dynamic_images.spotting.motion_curve import SpotSettings
 from experiments import prediction
 from experiments.prediction import predict_videos
 from experiments.runs.final import train_final
-from experiments.runs.folds import Recipe
+from experiments.runs.systems import Network
 from fusion_net import ClipTensors
 from preprocessing.errors import ToolkitError, UsageError
 from preprocessing.pipeline import FaceSettings
@@ -37,7 +37,7 @@ def silent(title: str) -> Iterator[Callable[..., None]]:
 
 
 @pytest.fixture(scope="session")
-def model(toy_data: ClipTensors, tiny: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def model(toy_data: ClipTensors, tiny: Network, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that has learnt nothing, for faces of 64 px."""
     out = tmp_path_factory.mktemp("models") / "model"
     return train_final(toy_data, out, tiny, StageSettings(faces=FaceSettings(size=64)), FACTS, None)

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 
+from dynamic_images.inputs import use
 from fusion_net.activation_maps import METHODS, Method, activation_maps, blank
 from fusion_net.augment import mirror
 from fusion_net.fit import FitSettings, fit
@@ -82,15 +82,34 @@ def test_a_lone_stream_has_one_map(clips: ClipTensors) -> None:
     assert set(activation_maps(lone, clips, [0] * 10)) == {"temporal_ranked"}
 
 
-def test_a_model_without_streams_is_refused(clips: ClipTensors) -> None:
+def test_a_model_that_names_no_layers_is_refused(clips: ClipTensors) -> None:
     class Flat(Model):
-        INPUTS: ClassVar[Any] = {"temporal_ranked": "image"}
-
         def forward(self, batch: object) -> Output:
             raise AssertionError
 
-    with pytest.raises(ValueError, match="Flat has no streams"):
-        activation_maps(Flat(SMALL, clips.classes), clips, [0] * 10)
+    with pytest.raises(ValueError, match=r"Flat names no layers that a map could show \(map_layers\)"):
+        activation_maps(Flat(SMALL, clips.classes, ()), clips, [0] * 10)
+
+
+def test_without_mirror_images_a_map_is_that_of_the_clip(model: Model, clips: ClipTensors) -> None:
+    maps = activation_maps(model, clips, [2] * 10, mirrored=False)
+    model.eval()
+    for stream, found in maps.items():
+        plain = by_hand(model, clips.inputs, stream, 2, "grad_cam")
+        np.testing.assert_allclose(found, plain, atol=1e-6 * np.abs(plain).max())
+
+
+def test_a_flow_is_mirrored_with_its_vectors(toy: ClipTensors) -> None:
+    """A mirrored flow has the mirrored map, which it would not if u kept its sign."""
+    uses = (use("apex_flow"), use("motion_intensity"))
+    model = build_model(SMALL, toy.classes, 1, uses)
+    inputs = {one.name: torch.randn(4, *one.shape(48)) for one in uses}
+    kinds = {one.name: one.kind for one in uses}
+    clips = dataclasses.replace(subset(toy, range(4)), inputs=inputs, kinds=kinds)
+    turned = dataclasses.replace(clips, inputs={name: mirror(x, kinds[name]) for name, x in inputs.items()})
+    maps, mirrored_maps = (activation_maps(model, one, [0] * 4) for one in (clips, turned))
+    for name, found in maps.items():
+        np.testing.assert_allclose(mirrored_maps[name][..., ::-1], found, atol=1e-5 * np.abs(found).max())
 
 
 def test_classes_and_clips_must_agree(model: Model, clips: ClipTensors) -> None:
@@ -141,3 +160,14 @@ def test_blanking_sets_no_change_and_only_there(clips: ClipTensors) -> None:
         assert torch.equal(x[3], clips.inputs[name][3])
     assert blanked.clip_ids == clips.clip_ids
     assert not (clips.inputs["temporal_ranked"][0, :, :10] == 0).all(), "the clips that came in are as they were"
+
+
+def test_blanked_frames_stand_still_where_they_are_blanked(growing: ClipTensors) -> None:
+    """A hole in the face would be a motion that nobody has recorded: it is the first frame there."""
+    few = subset(growing, range(3))
+    where = np.zeros((3, 32, 32), bool)
+    where[:, 8:16, 8:16] = True
+    frames, blanked = few.inputs["frames"], blank(few, where).inputs["frames"]
+    inside, hidden = torch.from_numpy(where)[:, None, None].expand_as(frames), blanked - frames
+    assert torch.equal(blanked[inside], frames[:, :1].expand_as(frames)[inside])
+    assert not hidden[~inside].any() and hidden[inside].any()

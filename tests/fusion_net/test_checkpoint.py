@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from dynamic_images.build import ImageSettings
+from dynamic_images.inputs import use
 from dynamic_images.pipeline import StageSettings
 from fusion_net.checkpoint import Checkpoint, load, save
 from fusion_net.inference import predict
 from fusion_net.inputs import ClipTensors, Scaler, subset
-from fusion_net.models import AFNSettings, build_model
+from fusion_net.models import AFNSettings, FDPSettings, build_model, new_model
 from preprocessing.errors import ToolkitError
 from preprocessing.pipeline import FaceSettings
 
@@ -60,14 +61,19 @@ def test_nothing_else_lies_in_the_folder_and_a_second_save_gives_the_same_bytes(
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda d: d.update(format=99), "format 2"),
-        (lambda d: d.update(model="resnet"), "'resnet' is none of afn"),
+        (lambda d: d.update(format=99), "format 3"),
+        (lambda d: d.update(model="resnet"), "'resnet' is not one of afn"),
         (lambda d: d["settings"].update(features=32), "size mismatch"),
         (lambda d: d["settings"].update(colour="blue"), "settings colour"),
         (lambda d: d["settings"].pop("dropout"), "settings dropout"),
-        (lambda d: d["settings"].update(fusion="product"), "fusion 'product'"),
+        (lambda d: d["settings"].update(fusion="product"), "afn.fusion = 'product'"),
+        (lambda d: d["settings"].update(gate=2.0), r"gate 2.0 is outside 0 \.\. 1"),
         (lambda d: d.update(classes=["happiness"]), "size mismatch"),
-        (lambda d: d.update(inputs=["frames"]), "eats"),
+        (lambda d: d.update(inputs=["frames"]), "does not fit"),
+        (lambda d: d.update(inputs=d["inputs"][:1]), "AFN fuses two images or flow maps, not temporal_ranked"),
+        (lambda d: d["inputs"][0].update(name="TRDI"), "input 'TRDI' is unknown"),
+        (lambda d: d["inputs"][0]["settings"].update(count=3), "input temporal_ranked settings count are not on both"),
+        (lambda d: d.pop("mirrored"), "mirrored"),
         (lambda d: d.pop("scales"), "scales"),
     ],
 )
@@ -78,7 +84,7 @@ def test_a_description_that_does_not_fit_is_refused(
     edit(folder, change)
     with pytest.raises(ToolkitError, match=said) as caught:
         load(folder)
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(caught.value) and str(folder) in str(caught.value)
 
 
 def test_weights_of_another_model_are_refused(saved: tuple[Path, Checkpoint], tmp_path: Path, toy: ClipTensors) -> None:
@@ -101,18 +107,57 @@ def test_a_missing_or_broken_file_is_told(saved: tuple[Path, Checkpoint], name: 
         load(folder)
 
 
+@pytest.mark.parametrize("mirrored", [True, False])
+def test_it_is_used_as_it_was_judged(tmp_path: Path, toy: ClipTensors, mirrored: bool) -> None:
+    save(tmp_path, Checkpoint(build_model(SMALL, toy.classes, 7), Scaler.fit(toy), 48, mirrored=mirrored))
+    assert load(tmp_path).mirrored is mirrored
+
+
+def test_inputs_and_scales_of_every_form_come_back(tmp_path: Path, toy: ClipTensors) -> None:
+    """Inputs with their settings, and a flow with a scale per channel."""
+    scales = {"apex_strain": (2.0, 2.0, 0.02), "onset_to_apex": 3.5}
+    model = build_model(SMALL, toy.classes, 7, tuple(map(use, scales)))
+    save(tmp_path, Checkpoint(model, Scaler(scales), 48))
+    assert (load(tmp_path).model.inputs, dict(load(tmp_path).scaler.scales)) == (model.inputs, scales)
+    few = FDPSettings(frames=3, features=16)
+    frames = build_model(few, toy.classes, 7)
+    save(tmp_path, Checkpoint(frames, Scaler({"frames": 1.0}), 32))
+    assert load(tmp_path).model.inputs == (use("frames", count=3),) and load(tmp_path).model.settings == few
+
+
+def test_a_model_that_could_not_be_read_again_overwrites_none(saved: tuple[Path, Checkpoint]) -> None:
+    folder, checkpoint = saved
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    class Unregistered(type(checkpoint.model)):  # type: ignore[misc]
+        pass
+
+    own = new_model(Unregistered, SMALL, checkpoint.model.classes, 0)
+    with pytest.raises(TypeError, match="Unregistered is not registered"):
+        save(folder, Checkpoint(own, checkpoint.scaler, 48))
+    assert before == {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_of_a_landmark_model_only_the_name_of_its_file_is_kept(tmp_path: Path, toy: ClipTensors) -> None:
+    stages = StageSettings(faces=FaceSettings(landmark_model=str(tmp_path / "private" / "points.dat")))
+    save(tmp_path, Checkpoint(build_model(SMALL, toy.classes, 7), Scaler.fit(toy), 48, stages=stages))
+    assert str(tmp_path) not in (tmp_path / "model.json").read_text()
+    found = load(tmp_path).stages
+    assert found is not None and found.faces.landmark_model == "points.dat"
+
+
 class TestStages:
     """How the pictures were made is part of the model: other pictures are other inputs."""
 
     @pytest.fixture
     def folder(self, tmp_path: Path, toy: ClipTensors) -> Path:
-        stages = StageSettings(faces=FaceSettings(size=128), images=ImageSettings(extra=("apex_centred",)))
+        stages = StageSettings(faces=FaceSettings(size=128), images=ImageSettings(weights="linear"))
         save(tmp_path, Checkpoint(build_model(SMALL, toy.classes, 7), Scaler.fit(toy), 48, stages=stages))
         return tmp_path
 
     def test_they_come_back(self, folder: Path) -> None:
         stages = load(folder).stages
-        assert stages == StageSettings(faces=FaceSettings(size=128), images=ImageSettings(extra=("apex_centred",)))
+        assert stages == StageSettings(faces=FaceSettings(size=128), images=ImageSettings(weights="linear"))
 
     @pytest.mark.parametrize(
         ("change", "said"),

@@ -10,7 +10,8 @@ import torch
 from fusion_net.augment import mirror
 from fusion_net.inference import predict
 from fusion_net.inputs import ClipTensors, Scaler, subset
-from fusion_net.models import AFN, AFNSettings, Model, build_model
+from fusion_net.models import AFNSettings, Model, build_model
+from fusion_net.models.afn import INPUTS
 
 SMALL = AFNSettings(widths=(8, 16), grid=2, features=16, gate_hidden=8)
 
@@ -31,7 +32,7 @@ def numbers(table: pd.DataFrame) -> np.ndarray:
 
 def test_one_row_per_clip_with_named_probabilities(model: Model, clips: ClipTensors) -> None:
     table = predict(model, clips)
-    gates = [f"gate_{name}" for name in AFN.INPUTS]
+    gates = [f"gate_{name}" for name in INPUTS]
     probabilities = [f"p_{name}" for name in clips.classes]
     assert list(table.columns) == ["clip_id", "subject", "y_true", "y_pred", *probabilities, *gates]
     assert tuple(table["clip_id"]) == clips.clip_ids and tuple(table["subject"]) == clips.subjects
@@ -87,5 +88,5 @@ def test_arguments_that_make_no_sense_are_refused(model: Model, clips: ClipTenso
     with pytest.raises(ValueError, match="batch_size"):
         predict(model, clips, batch_size=0)
     half = dataclasses.replace(clips, inputs={"temporal_ranked": clips.inputs["temporal_ranked"]})
-    with pytest.raises(ValueError, match="without motion_intensity"):
+    with pytest.raises(ValueError, match="input 'motion_intensity' is missing"):
         predict(model, half)

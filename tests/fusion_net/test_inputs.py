@@ -161,7 +161,7 @@ class TestMaking:
             load_clips(manifest, tmp_path, ["frames"], ("a",), None, size=16)
 
     def test_a_stage_that_is_missing_is_told(self, manifest: pd.DataFrame, tmp_path: Path) -> None:
-        with pytest.raises(ToolkitError, match="flow at the apex needs the stage 'images'.*mer dataset"):
+        with pytest.raises(ToolkitError, match=r"flow at the apex needs the stage 'images'.*mer dataset"):
             load_clips(manifest, tmp_path, ["apex_flow"], ("a",), None, size=16)
 
 
@@ -217,7 +217,7 @@ def test_an_input_that_breaks_its_declaration_is_refused(tmp_path: Path, one: In
 
 def test_labels_and_manifests_that_cannot_be_used(tmp_path: Path) -> None:
     manifest = write_cache(tmp_path)
-    with pytest.raises(ToolkitError, match="'joy' is none of the classes happiness, surprise"):
+    with pytest.raises(ToolkitError, match="'joy' is not one of the classes happiness, surprise"):
         load_clips(manifest, tmp_path, ["temporal_ranked"], CLASSES, ["joy"] * 4, size=6)
     with pytest.raises(ValueError, match="3 labels for 4"):
         load_clips(manifest, tmp_path, ["temporal_ranked"], CLASSES, ["joy"] * 3, size=6)

@@ -31,9 +31,8 @@ class TestOfAPackage:
     def named(self, finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         folder = tmp_path / "package"
         folder.mkdir()
-        (folder / "votes.html").write_text(
-            '<h2 id="votes">Votes</h2>\n<p>{{ section.clips }} clips, {{ section.share | num(1) }}, {{ section.text }}</p>'
-        )
+        values = "{{ section.clips }} clips, {{ section.share | num(1) }}, {{ section.text }}"
+        (folder / "votes.html").write_text(f'<h2 id="votes">Votes</h2>\n<p>{values}</p>')
 
         def facts(run: Run, about: Mapping[str, Any], predictions: pd.DataFrame, manifest: pd.DataFrame) -> Any:
             assert (run.name, about["model"], len(manifest)) == ("demo", "afn", 25)
@@ -49,7 +48,7 @@ class TestOfAPackage:
     def test_it_is_drawn_after_the_toolkits_own(self, named: Run, toy_cache: Path) -> None:
         page = written(named, toy_cache)
         assert "24 clips, 0.2, <i>a & b</i>" in page.text, "text, not markup"
-        assert ["#gate", "#votes"] == [a["href"] for a in page.all("a") if a["href"] in ("#gate", "#votes")]
+        assert [a["href"] for a in page.all("a") if a["href"] in ("#gate", "#votes")] == ["#gate", "#votes"]
         assert [h.get("id") for h in page.all("h2") if h.get("id") in ("gate", "votes")] == ["gate", "votes"]
 
     def test_its_template_wins_over_one_of_the_toolkit_of_the_same_name_and_only_there(
