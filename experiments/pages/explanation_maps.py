@@ -45,23 +45,23 @@ def explained(run: Run, cache: Path, clips: Sequence[str]) -> dict[str, Any] | N
         return {"stale": True} if (run.explanations / NUMBERS).is_file() else None
     maps = read_maps(run)
     place = {str(clip_id): i for i, clip_id in enumerate(maps["clip_id"])}
-    streams = numbers["streams"]
+    inputs = numbers["inputs"]
     return {
         **numbers,
         "stale": False,
         "titles": TITLES,
-        "short": {stream: titled(stream) for stream in streams},
+        "short": {stream: titled(stream) for stream in inputs},
         "classes": [
-            _mean_row(name, maps, np.flatnonzero(maps["y_true"] == name), streams, cache)
+            _mean_row(name, maps, np.flatnonzero(maps["y_true"] == name), inputs, cache)
             for name in numbers["occlusion"][0]["by_class"]
             if (maps["y_true"] == name).any()
         ],
-        "shown": [_clip_row(place[clip_id], maps, streams, cache) for clip_id in clips if clip_id in place],
+        "shown": [_clip_row(place[clip_id], maps, inputs, cache) for clip_id in clips if clip_id in place],
     }
 
 
 def _mean_row(
-    name: str, maps: Mapping[str, NDArray[Any]], rows: NDArray[np.intp], streams: Iterable[str], cache: Path
+    name: str, maps: Mapping[str, NDArray[Any]], rows: NDArray[np.intp], inputs: Iterable[str], cache: Path
 ) -> dict[str, Any]:
     """Mean map of a class's clips over their mean onset face: crops are aligned, so that places mean the same."""
     faces = [_onset(cache, str(maps["clip_id"][i])) for i in rows]
@@ -73,16 +73,16 @@ def _mean_row(
         )
         for kind in ("map", "untrained")
         for method in TITLES
-        for stream in streams
+        for stream in inputs
     }
     return {"name": name, "n": len(rows), "cells": cells}
 
 
-def _clip_row(i: int, maps: Mapping[str, NDArray[Any]], streams: Iterable[str], cache: Path) -> dict[str, Any]:
+def _clip_row(i: int, maps: Mapping[str, NDArray[Any]], inputs: Iterable[str], cache: Path) -> dict[str, Any]:
     clip_id = str(maps["clip_id"][i])
     face = _onset(cache, clip_id)
     cells = {}
-    for stream in streams:
+    for stream in inputs:
         grad_cam, hires_cam = (_evidence(maps[f"map/{method}/{stream}"][i]) for method in TITLES)
         cells[stream, "over the image"] = _glowing(_view(clip_folder(cache, clip_id) / f"{stream}.png"), grad_cam)
         cells[stream, "over the onset face"] = _glowing(face, grad_cam)

@@ -240,7 +240,7 @@ def _summarise(run: Run, tasks: Sequence[_Task], classes: Sequence[str]) -> Path
     """Pool the folds into tables, maps and numbers."""
     folds = [dict(np.load(_part(task), allow_pickle=False)) for task in tasks]
     pooled = {name: np.concatenate([fold[name] for fold in folds]) for name in folds[0] if name != "key"}
-    streams = [name.split("/")[2] for name in pooled if name.startswith(f"map/{METHODS[0]}/")]
+    inputs = [name.split("/")[2] for name in pooled if name.startswith(f"map/{METHODS[0]}/")]
     parts = [name.split("/", 1)[1] for name in pooled if name.startswith("drop/")]
     folder = run.explanations
     facts = {name: pooled[name] for name in ("clip_id", "subject", "y_true", "y_pred")}
@@ -260,9 +260,9 @@ def _summarise(run: Run, tasks: Sequence[_Task], classes: Sequence[str]) -> Path
             "clips": len(pooled["clip_id"]),
             "subjects": len(set(pooled["subject"])),
             "seeds": list(tasks[0].seeds),
-            "streams": streams,
-            "cells": list(pooled[f"map/{METHODS[0]}/{streams[0]}"].shape[1:]),
-            "sanity": [_alike(pooled, method, stream, "again" in kinds) for method in METHODS for stream in streams],
+            "inputs": inputs,
+            "cells": list(pooled[f"map/{METHODS[0]}/{inputs[0]}"].shape[1:]),
+            "sanity": [_alike(pooled, method, stream, "again" in kinds) for method in METHODS for stream in inputs],
             "occlusion": [_part_row(pooled, part, classes) for part in parts],
         },
     )
