@@ -22,7 +22,7 @@ from preprocessing.clips import Clip, check_unique
 from preprocessing.datasets import videos as adapter
 from preprocessing.errors import ClipRejectedError, UsageError
 from preprocessing.faces.landmarks import DlibLandmarker
-from preprocessing.video import Frame, FrameSource
+from preprocessing.video import Frame, FrameReport, FrameSource
 
 Step = Callable[[int, int, str], None]
 Progress = Callable[[str], AbstractContextManager[Step]]
@@ -276,13 +276,13 @@ class _Bounded:
     def name(self) -> str:
         return self.source.name
 
-    def read(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
-        declared = self.source.declared() or 0
-        if declared > MOST_FRAMES:
-            raise self._refusal(f"{declared} frames")
-        for t, frame in enumerate(self.source.read(start, stop)):
+    def read(self, start: int = 0, stop: int | None = None, report: FrameReport | None = None) -> Iterator[Frame]:
+        for t, frame in enumerate(self.source.read(start, stop, report)):
             if t >= MOST_FRAMES:
-                raise self._refusal(f"more than {MOST_FRAMES} frames")
+                raise ClipRejectedError(
+                    "too_long",
+                    f"more than {MOST_FRAMES} frames are no trimmed clip: cut it, or look for candidates with --spot",
+                )
             yield frame
 
     def digest(self, start: int = 0, stop: int | None = None) -> str:
@@ -290,9 +290,3 @@ class _Bounded:
 
     def declared(self) -> int | None:
         return self.source.declared()
-
-    def _refusal(self, length: str) -> ClipRejectedError:
-        return ClipRejectedError(
-            "too_long",
-            f"{length} are no trimmed clip (at most {MOST_FRAMES}): cut it, or look for candidates with --spot",
-        )

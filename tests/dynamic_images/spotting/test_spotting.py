@@ -15,7 +15,7 @@ from dynamic_images.spotting.motion_curve import SpotSettings, find_candidates, 
 from preprocessing.clips import Clip
 from preprocessing.errors import ClipRejectedError
 from preprocessing.faces.landmarks import Box, GivenLandmarker, Points
-from preprocessing.video import Frame, ImageSequence, image_sequence
+from preprocessing.video import Frame, FrameReport, ImageSequence, image_sequence
 
 FPS = 25.0
 
@@ -33,7 +33,7 @@ class Acted:
 
     name = "acted"
 
-    def read(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
+    def read(self, start: int = 0, stop: int | None = None, report: FrameReport | None = None) -> Iterator[Frame]:
         y, x = np.mgrid[: self.face.shape[0], : self.face.shape[1]].astype(np.float32)
         corner = self.points[54]
         bump = np.exp(-((x - corner[0]) ** 2 + (y - corner[1]) ** 2) / (2 * 14.0**2)).astype(np.float32)
@@ -108,7 +108,9 @@ class TestCurve:
     def test_a_cut_is_no_movement(self, acted: Callable[..., Acted], landmarker: GivenLandmarker) -> None:
         @dataclass(frozen=True)
         class Cut(Acted):
-            def read(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
+            def read(
+                self, start: int = 0, stop: int | None = None, report: FrameReport | None = None
+            ) -> Iterator[Frame]:
                 for t, frame in enumerate(super().read(start, stop)):
                     yield frame if t < 45 else np.ascontiguousarray(255 - frame)
 
