@@ -31,6 +31,7 @@ from preprocessing.datasets.reading.layout import Layout
 from preprocessing.datasets.reading.survey import Survey, survey
 from preprocessing.datasets.settings import DataSettings
 from preprocessing.errors import UsageError
+from preprocessing.video import ImageSequence, PageStack
 
 
 @dataclass(frozen=True)
@@ -66,11 +67,26 @@ class Dataset:
             DatasetError: the root does not hold the data set.
             UsageError: a setting that has no effect on this data set.
         """
+        depth = settings.bit_depth
+        if self.name != streams.DATASET:
+            settings = replace(settings, bit_depth=None)
         if self.layout is None:
             settings.refuse_other_than((), self.name)
-            return list(self.load(root)), None
+            return with_bit_depth(self.load(root), depth), None
         found = survey(self.layout(settings), root, settings)
-        return list(found.clips), found
+        return with_bit_depth(found.clips, depth), found
+
+
+def with_bit_depth(clips: Sequence[Any], bit_depth: int | None) -> list[Any]:
+    """Clips of pictures read with that depth in place of the one that is found out; None changes nothing."""
+    if bit_depth is None:
+        return list(clips)
+    return [
+        replace(clip, frames=replace(clip.frames, bit_depth=bit_depth))
+        if isinstance(clip.frames, ImageSequence | PageStack)
+        else clip
+        for clip in clips
+    ]
 
 
 def _surveyed(layout: Layout, about: str, part_c: Layout | None = None) -> Dataset:

@@ -27,6 +27,8 @@ class DataSettings:
         part: of CAS(ME)³: ``a`` (None) or ``c``.
         table: the annotation table's path, where several lie below the root.
         corrections: a CSV file to use instead of the corrections that come with the toolkit; ``none`` uses none.
+        bit_depth: of pictures with 16 bits a sample, how many the camera filled; None (default) takes those of the
+            brightest sample of each clip. The manifest says what was used.
     """
 
     variant: Variant | None = None
@@ -35,8 +37,13 @@ class DataSettings:
     part: Part | None = None
     table: str | None = None
     corrections: str | None = None
+    bit_depth: int | None = None
 
     def __post_init__(self) -> None:
+        if self.bit_depth is not None and not 8 <= self.bit_depth <= 16:
+            raise ValueError(
+                f"data.bit_depth is {self.bit_depth}, wanted the bits of a sample of 16 that are used, 8 to 16"
+            )
         for name, kind in CHOICES.items():
             value = getattr(self, name)
             if value is not None and value not in get_args(kind):

@@ -23,7 +23,8 @@ VIDEO_SUFFIXES = frozenset(
     | {".mjpeg", ".mjpg", ".ogv", ".ogm", ".dv", ".mxf", ".y4m", ".nut", ".ivf", ".rm", ".rmvb"}
     | {".h264", ".264", ".avc", ".h265", ".265", ".hevc", ".insv", ".lrv", ".dav"}
 )
-STACK_SUFFIXES = frozenset({".tif", ".tiff"})
+STACK_SUFFIXES = frozenset({".tif", ".tiff", ".webp"})
+"""Pictures that may hold several."""
 
 
 def frame_number(path: Path) -> int | None:
@@ -39,7 +40,7 @@ def list_images(folder: Path) -> dict[int, Path]:
         ClipRejectedError: the folder cannot be listed, or two files carry the same number.
     """
     found: dict[int, Path] = {}
-    for path in pictures(folder, IMAGE_SUFFIXES):
+    for path in pictures(folder):
         number = frame_number(path)
         if number is None:
             continue
@@ -49,7 +50,7 @@ def list_images(folder: Path) -> dict[int, Path]:
     return dict(sorted(found.items()))
 
 
-def pictures(folder: Path, suffixes: frozenset[str] = IMAGE_SUFFIXES | FOREIGN_SUFFIXES) -> list[Path]:
+def pictures(folder: Path, suffixes: frozenset[str] = IMAGE_SUFFIXES) -> list[Path]:
     """Files of ``folder`` with one of the suffixes, by name; hidden ones are passed over.
 
     Raises:

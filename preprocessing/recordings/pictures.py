@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from preprocessing.errors import ClipRejectedError
 from preprocessing.recordings.contract import Frame, FrameReport, Unreadable
-from preprocessing.recordings.files import STACK_SUFFIXES, frame_number, gaps, in_order, pictures
+from preprocessing.recordings.files import FOREIGN_SUFFIXES, STACK_SUFFIXES, frame_number, gaps, in_order, pictures
 
 COLOUR = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH  # with IMREAD_COLOR_RGB, OpenCV 5.0 scrambles TIFF of 16 bits
 PAGES_AT_ONCE = 16
@@ -74,7 +76,7 @@ class ImageSequence:
 
 @dataclass(frozen=True)
 class PageStack:
-    """A TIFF file of several pages, each one frame, as microscopes and high-speed cameras write them."""
+    """A file of several pictures, each one frame: TIFF, as high-speed cameras write them, or an animated WebP."""
 
     path: Path
     bit_depth: int | None = None
@@ -105,14 +107,31 @@ class PageStack:
         return cv2.imcount(str(self.path), COLOUR)
 
     def _pages(self, start: int, stop: int) -> Iterator[tuple[str, NDArray[Any]]]:
-        for first in range(start, stop, PAGES_AT_ONCE):
-            count = min(PAGES_AT_ONCE, stop - first)
-            _, pages = cv2.imreadmulti(str(self.path), first, count, flags=COLOUR)
-            for page, image in enumerate(pages, start=first):
-                yield f"page {page + 1} of {self.path.name}", np.asarray(image)
-            if len(pages) < count:
-                bad = first + len(pages) + 1
-                raise ClipRejectedError("broken_frame", f"page {bad} of {self.path.name} cannot be decoded as an image")
+        read = _webp_pages if self.path.suffix.lower() == ".webp" else _tiff_pages
+        page = start
+        for page, image in enumerate(read(self.path, start, stop), start=start + 1):
+            yield f"page {page} of {self.path.name}", image
+        if page < stop:
+            raise ClipRejectedError(
+                "broken_frame", f"page {page + 1} of {self.path.name} cannot be decoded as an image"
+            )
+
+
+def _tiff_pages(path: Path, start: int, stop: int) -> Iterator[NDArray[Any]]:
+    for first in range(start, stop, PAGES_AT_ONCE):
+        count = min(PAGES_AT_ONCE, stop - first)
+        _, pages = cv2.imreadmulti(str(path), first, count, flags=COLOUR)
+        yield from map(np.asarray, pages)
+        if len(pages) < count:
+            return
+
+
+def _webp_pages(path: Path, start: int, stop: int) -> Iterator[NDArray[Any]]:
+    """With Pillow: of an animation, OpenCV 5.0 hands out the first pictures whichever are asked for."""
+    with suppress(OSError, EOFError), Image.open(path) as file:
+        for page in range(start, stop):
+            file.seek(page)
+            yield np.ascontiguousarray(np.asarray(file.convert("RGB"))[..., ::-1])
 
 
 def as_frames(
@@ -169,11 +188,16 @@ def deepest(images: Iterator[tuple[str, NDArray[Any]]]) -> int:
 def image_sequence(folder: Path, bit_depth: int | None = None) -> ImageSequence | Unreadable:
     """The images of ``folder`` in the order in which they were taken (`files.in_order`).
 
-    Pictures none of which carries a number are no sequence, and so are pictures in a format that is not read: the
-    source that comes back says so when it is read.
+    Files of several pictures are no part of it. Pictures none of which carries a number are no sequence, nor are
+    pictures of a format that is not read: the source that comes back says so when it is read.
     """
     try:
-        found = pictures(folder)
+        found = [path for path in pictures(folder) if not is_stack(path)]
+        foreign = [] if found else pictures(folder, FOREIGN_SUFFIXES)
+        if foreign:
+            raise ClipRejectedError(
+                "unknown_format", f"{len(foreign)} pictures of a format that is not read, such as {foreign[0].name}"
+            )
         numbered = [path for path in found if frame_number(path) is not None]
         if found and not numbered:
             raise ClipRejectedError(
@@ -185,8 +209,8 @@ def image_sequence(folder: Path, bit_depth: int | None = None) -> ImageSequence 
 
 
 def is_stack(path: Path) -> bool:
-    """Whether a picture file holds several pages."""
-    return path.suffix.lower() in STACK_SUFFIXES and cv2.imcount(str(path), cv2.IMREAD_UNCHANGED) > 1
+    """Whether a file holds several pictures."""
+    return path.is_file() and path.suffix.lower() in STACK_SUFFIXES and cv2.imcount(str(path), cv2.IMREAD_UNCHANGED) > 1
 
 
 def _decoded(path: Path) -> tuple[str, NDArray[Any]]:
