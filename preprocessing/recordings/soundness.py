@@ -53,6 +53,14 @@ class Look:
         """Whether the frame shows no picture, on its own or beside the last one that was whole."""
         return self.spread < BLANK or (before is not None and self.spread < DROP * before.spread)
 
+    def lacks_part(self, before: Look) -> bool:
+        """Whether the lower part, which was there before, is of one colour."""
+        return self.tail >= before.tail + PART
+
+    def is_broken(self, before: Look | None) -> bool:
+        """Whether either is so."""
+        return self.is_blank(before) or (before is not None and self.lacks_part(before))
+
 
 Item = tuple[int, Frame, Look]
 
@@ -123,9 +131,9 @@ def _whole(items: Iterator[Item], report: FrameReport) -> Iterator[Frame]:
     before: Look | None = None
     for t, frame, look in items:
         if before is not None:
-            if look.tail >= before.tail + PART:
+            if look.lacks_part(before):
                 raise _broken(t, "lacks its lower part, which is of one colour")
-            if len(looks) == 1 and before.tail >= look.tail + PART:
+            if len(looks) == 1 and before.lacks_part(look):
                 raise _broken(looks[0][0], "lacks its lower part, which is of one colour")
             if before.pixels.shape == look.pixels.shape:
                 changes.append(float(np.abs(look.pixels - before.pixels).mean()))
