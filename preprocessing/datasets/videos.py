@@ -19,10 +19,7 @@ from preprocessing.video import (
     is_stack,
 )
 
-NOTHING = (
-    f"holds no video files ({', '.join(sorted(VIDEO_SUFFIXES))}), no TIFF or WebP files of several pictures and no "
-    "folders of numbered images"
-)
+NOTHING = "holds no video files (.mp4, .mov, .avi, .mkv, .mts and many more) and no folders of numbered images"
 
 
 def load(root: Path) -> list[Clip]:

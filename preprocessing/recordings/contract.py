@@ -17,13 +17,14 @@ Frame = NDArray[np.uint8]
 
 @dataclass
 class FrameReport:
-    """What a reader noticed, written while the frames are read and whole when they end. Counts are of frames, but gaps.
+    """What a reader noticed, written while the frames are read and whole when they end. Counts are of frames, but gaps
+    and damaged are of places.
 
     Attributes:
         declared: how many the container announces for the part that players show; None where it gives no count.
         bit_depth: bits that a sample of the recording has; frames have 8 of them.
         deinterlaced: recorded as two half pictures and put together.
-        damaged: that the decoder could not read, or read and marked as damaged.
+        damaged: where data is lost or cannot be decoded; frames after it may be smeared.
         gaps: places inside at which frames are missing, by their times or by the numbers of the files.
         unnumbered: pictures beside the numbered ones that carry no number and were passed over.
         repeated: that show the frame before them again.
@@ -43,8 +44,9 @@ class FrameReport:
     def quality(self) -> dict[str, int | None]:
         """The same as columns of the manifest."""
         values = asdict(self)
-        first = {"n_declared": values.pop("declared"), "bit_depth": values.pop("bit_depth"), "gaps": values.pop("gaps")}
-        return first | {f"{name}_frames": count for name, count in values.items()}
+        first = {name: values.pop(name) for name in ("declared", "bit_depth", "gaps", "damaged")}
+        rest = {f"{name}_frames": count for name, count in values.items()}
+        return {"n_declared": first.pop("declared"), **first, **rest}
 
 
 class FrameSource(Protocol):

@@ -94,22 +94,21 @@ def _codec_named(path: Path) -> str:
 def coded_frames(container: InputContainer, stream: VideoStream, report: FrameReport) -> Iterator[VideoFrame]:
     """What decodes of a track, in the order in which it is shown; packets that do not decode are counted."""
     packets = container.demux(stream)
+    unread = torn = smeared = 0  # a torn packet may come out as a smeared frame: those are counted once
     while True:
+        packet, frames = None, []
         try:
             packet = next(packets, None)
-        except av.FFmpegError:  # the file ends inside a packet
-            report.damaged += 1
-            packet = None
+            frames = [] if packet is None else packet.decode()
+        except (av.FFmpegError, MemoryError):  # without a packet, the file ends inside one
+            unread += 1
+        torn += packet is not None and packet.is_corrupt
+        for frame in frames:
+            smeared += frame.is_corrupt
+            yield frame
+        report.damaged = unread + max(torn, smeared)
         if packet is None:
             return
-        try:
-            frames = packet.decode()
-        except (av.FFmpegError, MemoryError):
-            report.damaged += 1
-            continue
-        for frame in frames:
-            report.damaged += frame.is_corrupt
-            yield frame
 
 
 def progressive(frames: Iterator[VideoFrame], report: FrameReport) -> Iterator[VideoFrame]:

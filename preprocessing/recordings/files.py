@@ -108,7 +108,8 @@ def _is_clock(paths: list[Path]) -> bool:
     Two recordings in one folder (``take1_001 … take2_001 …``) do not: there the last number starts again early.
     """
     digits = [re.findall(r"\d+", path.stem)[-1] for path in paths]
-    if len(set(map(len, digits))) > 1:
+    begins_again = sum(int(a) >= int(b) for a, b in pairwise(digits))
+    if len(set(map(len, digits))) > 1 or 2 * begins_again >= len(digits):
         return False
     steps = [(int(b) - int(a)) % 10 ** len(a) for a, b in pairwise(digits)]
     return 0 < max(steps) <= 5 * sorted(steps)[len(steps) // 2] and min(steps) > 0

@@ -22,8 +22,8 @@ def recording_notes(row: Mapping[str, Any]) -> list[str]:
     found = []
     if n_frames + blank < FEW_DECODED * declared:
         found.append(f"only {n_frames + blank} of {declared} announced frames could be decoded")
-    if damaged := count("damaged_frames"):
-        found.append(f"{damaged} damaged frame{_s(damaged)}")
+    if damaged := count("damaged"):
+        found.append(f"damaged at {damaged} place{_s(damaged)}: frames after that may be smeared")
     if places := count("gaps"):
         found.append(f"frames are missing, or the recording pauses, at {places} place{_s(places)}")
     if blank:
