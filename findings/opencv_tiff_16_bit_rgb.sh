@@ -15,9 +15,9 @@ import sys
 
 import cv2, numpy as np
 
-picture = np.random.default_rng(0).integers(0, 65536, (64, 64, 3), np.uint16)
 found = {}
-for suffix in ("png", "tif"):
+for seed, suffix in enumerate(("png", "tif")):
+    picture = np.random.default_rng(seed).integers(0, 65536, (64, 64, 3), np.uint16)
     cv2.imwrite(f"a.{suffix}", picture)
     bgr = cv2.imread(f"a.{suffix}", cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     rgb = cv2.imread(f"a.{suffix}", cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH)
