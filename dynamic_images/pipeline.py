@@ -114,8 +114,9 @@ def build_clip(clip: Clip, root: Path, settings: StageSettings) -> dict[str, Any
     images = dict(sorted(images.items()))  # fresh as from the record: the manifest's columns stay in place
     entry = folder.entry("faces")
     quality = {} if entry is None else dict(entry.result)
-    facts["offset"] = clip.onset + quality["n_frames"] - 1
-    facts["apex"] = clip.onset + images["apex_index"]
+    facts["onset"] = clip.onset + quality["blank_start_frames"]
+    facts["offset"] = facts["onset"] + quality["n_frames"] - 1
+    facts["apex"] = facts["onset"] + images["apex_index"]
     if apex is not None:
         images["apex_source"] = clip.apex_source
     return row | {"status": "ok", "code": "", "reason": ""} | facts | quality | images

@@ -35,6 +35,7 @@ from experiments.progress import progress
 from experiments.runs import provenance
 from experiments.runs.run import Run
 from preprocessing.errors import UsageError
+from preprocessing.recordings.remarks import recording_notes
 
 app = typer.Typer(
     help="Facial micro-expressions: from clips to dynamic images to a leave-one-subject-out result.",
@@ -108,6 +109,9 @@ def dataset(
     out.print(f"{len(manifest)} clips, {len(manifest) - len(rejected)} usable, {len(rejected)} rejected")
     for row in rejected.itertuples():
         out.print(f"rejected {row.clip_id}: {row.reason} ({row.code})", markup=False)
+    for clip in manifest[manifest["status"] == "ok"].to_dict("records"):
+        for note in recording_notes({str(name): value for name, value in clip.items()}):
+            out.print(f"note on {clip['clip_id']}: {note}", markup=False)
     for line in preparation.composite_lines(paths, settings, manifest, check_csv):
         out.print(line, markup=False)
     out.print(f"{paths.cache / 'manifest.csv'}")
@@ -236,7 +240,12 @@ def predict(
     model: Annotated[Path, typer.Option(help="Folder of a model: what `mer train --final` wrote.")],
     to: Annotated[Path, typer.Option("--out", help="Folder of the answers and artefacts.")] = Path("runs/predict"),
     spot: Annotated[bool, typer.Option("--spot", help="Look for candidates in long videos (experimental).")] = False,
-    fps: Annotated[float | None, typer.Option(min=1, help="Frames per second of sources that do not say.")] = None,
+    fps: Annotated[
+        float | None, typer.Option(min=1, help="Frames per second, believed in place of what the files say.")
+    ] = None,
+    bit_depth: Annotated[
+        int | None, typer.Option(min=8, max=16, help="Bits that the camera filled, of pictures with 16 a sample.")
+    ] = None,
     landmark_model: LandmarkModel = None,
     jobs: Jobs = 0,
 ) -> None:
@@ -245,7 +254,7 @@ def predict(
     from experiments import prediction
 
     search = SpotSettings() if spot else None
-    found = prediction.predict_videos(videos, model, to, jobs, _progress, search, fps, landmark_model)
+    found = prediction.predict_videos(videos, model, to, jobs, _progress, search, fps, landmark_model, bit_depth)
     if spot:
         err.print(prediction.EXPERIMENTAL, style="yellow")
     for row in found.table.to_dict("records"):
@@ -355,7 +364,6 @@ def _show_scores(run: Run) -> None:
 def main() -> None:
     """Entry point of the console script."""
     # the decoders' own words about files that end as rejected rows with a reason; a user's own choice stands
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     app()

@@ -21,9 +21,11 @@ from fusion_net.new_clips import predict_clips
 from preprocessing.artefacts.files import write_text
 from preprocessing.clips import Clip, check_unique
 from preprocessing.datasets import videos as adapter
+from preprocessing.datasets import with_bit_depth
 from preprocessing.errors import ClipRejectedError, UsageError
 from preprocessing.pipeline import FaceSettings
-from preprocessing.video import Frame, FrameSource
+from preprocessing.recordings.remarks import recording_notes
+from preprocessing.video import Frame, FrameReport, FrameSource
 
 Step = Callable[[int, int, str], None]
 Progress = Callable[[str], AbstractContextManager[Step]]
@@ -48,6 +50,7 @@ def predict_videos(
     spot: SpotSettings | None = None,
     fps: float | None = None,
     landmark_model: Path | None = None,
+    bit_depth: int | None = None,
 ) -> Predictions:
     """Predict every clip below ``videos`` and write ``predictions.csv``, ``.json`` and ``.html`` into ``out``.
 
@@ -58,15 +61,18 @@ def predict_videos(
         jobs: processes of the offline stages.
         progress: opens the display of one piece of work.
         spot: search each video for candidates and predict those in its place.
-        fps: frames per second of sources that do not say.
+        fps: frames per second, believed in place of what the files say.
         landmark_model: stands in for ``faces.landmark_model`` of the model's settings; needed if it was trained with
             another landmark model than the installed one, since only that file's name is kept.
+        bit_depth: of pictures with 16 bits a sample, how many the camera filled; None finds it out per clip.
 
     Raises:
-        UsageError: ``fps`` where every source has its own, or a video that is not there.
+        UsageError: a video that is not there.
         ToolkitError: the model cannot be used.
     """
-    clips = [replace(clip, frames=_Bounded(clip.frames)) if spot is None else clip for clip in _clips(videos, fps)]
+    clips = with_bit_depth(_clips(videos, fps), bit_depth)
+    if spot is None:
+        clips = [replace(clip, frames=_Bounded(clip.frames)) for clip in clips]
     checkpoint = _with_landmarks(load(model), landmark_model)
     proposals: list[Proposal] = []
     lost: list[dict[str, Any]] = []
@@ -94,10 +100,8 @@ def _clips(videos: Sequence[Path], fps: float | None) -> list[Clip]:
     for path in videos:
         if not path.exists():
             raise UsageError(f"{path} does not exist: give video files, folders of images, or folders of them")
-    clips = check_unique([clip for path in videos for clip in adapter.load(path)])
-    if fps is not None and all(clip.fps is not None for clip in clips):
-        raise UsageError(f"--fps {fps:g} has no effect: every source says its own rate")
-    return [clip if clip.fps is not None else replace(clip, fps=fps) for clip in clips]
+    clips = check_unique([clip for path in videos for clip in adapter.clips_below(path) or [adapter.no_clip(path)]])
+    return clips if fps is None else [replace(clip, fps=fps) for clip in clips]
 
 
 def _with_landmarks(checkpoint: Checkpoint, landmark_model: Path | None) -> Checkpoint:
@@ -199,11 +203,9 @@ def notes(row: dict[str, Any], checkpoint: Checkpoint) -> list[str]:
     seconds = row["n_frames"] / row["fps"] if pd.notna(row["fps"]) else None
     if seconds is not None and seconds > LONG and not row["spotted"]:
         found.append(f"lasts {seconds:.1f} s, a micro-expression at most 0.5 s: trim it, or try --spot")
-    if pd.notna(row.get("n_declared")) and row["n_frames"] < 0.95 * row["n_declared"]:
-        found.append(f"only {row['n_frames']:.0f} of {row['n_declared']:.0f} announced frames could be decoded")
     if row["faces_seen"] > 1:
         found.append(f"{row['faces_seen']:.0f} faces: the largest that stays was followed")
-    return found + _strange(row, checkpoint)
+    return found + recording_notes(row) + _strange(row, checkpoint)
 
 
 def _strange(row: dict[str, Any], checkpoint: Checkpoint) -> list[str]:
@@ -255,13 +257,13 @@ class _Bounded:
     def name(self) -> str:
         return self.source.name
 
-    def read(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
-        declared = self.source.declared() or 0
-        if declared > MOST_FRAMES:
-            raise self._refusal(f"{declared} frames")
-        for t, frame in enumerate(self.source.read(start, stop)):
+    def read(self, start: int = 0, stop: int | None = None, report: FrameReport | None = None) -> Iterator[Frame]:
+        for t, frame in enumerate(self.source.read(start, stop, report)):
             if t >= MOST_FRAMES:
-                raise self._refusal(f"more than {MOST_FRAMES} frames")
+                raise ClipRejectedError(
+                    "too_long",
+                    f"more than {MOST_FRAMES} frames are no trimmed clip: cut it, or look for candidates with --spot",
+                )
             yield frame
 
     def digest(self, start: int = 0, stop: int | None = None) -> str:
@@ -269,9 +271,3 @@ class _Bounded:
 
     def declared(self) -> int | None:
         return self.source.declared()
-
-    def _refusal(self, length: str) -> ClipRejectedError:
-        return ClipRejectedError(
-            "too_long",
-            f"{length} are no trimmed clip (at most {MOST_FRAMES}): cut it, or look for candidates with --spot",
-        )

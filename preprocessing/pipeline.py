@@ -25,9 +25,10 @@ from preprocessing.faces.landmarks import LANDMARKERS, Box, Landmarker
 from preprocessing.faces.points68 import eye_distance
 from preprocessing.faces.tracking import choose_face, follow
 from preprocessing.optical_flow import FlowSettings
-from preprocessing.video import Frame
+from preprocessing.recordings.soundness import sound_frames
+from preprocessing.video import Frame, FrameReport
 
-FACES_VERSION = 1
+FACES_VERSION = 2
 FLOW_VERSION = 1
 
 MOST_UNFOLLOWED = 0.1  # share of frames
@@ -134,12 +135,16 @@ def align_clip(clip: Clip, landmarker: Landmarker, settings: FaceSettings, out: 
         ``eye_distance`` (outer corners, source px), ``checks`` and ``checks_missed`` (of the detector),
         ``unfollowed`` (frames whose head motion could not be measured; they keep the last frame's transform),
         ``head_motion`` (largest rigid shift of the face centre that was removed, crop px),
-        ``fit`` (mean grey difference from the first crop where the skull is followed, worst frame).
+        ``fit`` (mean grey difference from the first crop where the skull is followed, worst frame), and what stands in
+        the `FrameReport`.
 
     Raises:
-        ClipRejectedError: ``no_face``, ``too_short``, ``face_lost``, ``not_followed``, or what the frame source found.
+        ClipRejectedError: ``no_face``, ``too_short``, ``face_lost``, ``not_followed``, ``broken_frame``, or what the
+            frame source found.
     """
-    frames = clip.frames.read(clip.onset, None if clip.offset is None else clip.offset + 1)
+    report = FrameReport()
+    read = clip.frames.read(clip.onset, None if clip.offset is None else clip.offset + 1, report)
+    frames = sound_frames(read, report, clip.onset, trim=clip.offset is None and clip.apex is None)
     head = list(islice(frames, settings.landmark_frames))
     if len(head) < min(MIN_FRAMES, settings.landmark_frames):
         raise ClipRejectedError("too_short", f"{len(head)} frames, an expression needs at least {MIN_FRAMES}")
@@ -185,7 +190,6 @@ def align_clip(clip: Clip, landmarker: Landmarker, settings: FaceSettings, out: 
     np.save(out / "landmarks.npy", landmarks)
     return {
         "n_frames": len(transforms),
-        "n_declared": clip.frames.declared() if clip.offset is None else clip.n_frames,
         "faces_seen": faces_seen,
         "eye_distance": round(eye_distance(typical), 2),
         "checks": watch.checks,
@@ -193,6 +197,7 @@ def align_clip(clip: Clip, landmarker: Landmarker, settings: FaceSettings, out: 
         "unfollowed": unfollowed,
         "head_motion": round(_head_motion(np.stack(transforms), settings.size), 3),
         "fit": round(fit, 2),
+        **report.quality(),
     }
 
 

@@ -203,6 +203,11 @@ def test_dlib_has_one_home() -> None:
     assert breaches({path: {"dlib", "face_recognition", "face_recognition_models"} for path in elsewhere}) == []
 
 
+def test_video_files_are_decoded_in_one_room() -> None:
+    elsewhere = [path for path in SOURCES if not room(path).startswith("preprocessing/recordings/")]
+    assert breaches({path: {"av"} for path in elsewhere}) == []
+
+
 def test_torch_stays_in_the_later_layers() -> None:
     early = [path for path in SOURCES if room(path).startswith(("preprocessing/", "dynamic_images/"))]
     assert breaches({path: {"torch", "torchvision", "safetensors"} for path in early}) == []

@@ -34,9 +34,10 @@ from preprocessing.faces import alignment
 from preprocessing.faces.landmarks import Box, Landmarker
 from preprocessing.faces.tracking import choose_face, follow
 from preprocessing.optical_flow import Flow, FlowSettings, Prepared
+from preprocessing.recordings.soundness import Look
 from preprocessing.video import Frame, FrameSource
 
-VERSION = 1
+VERSION = 2
 CUT = 25.0  # mean grey levels that a face changes by from one frame to the next when the picture is another
 
 
@@ -104,8 +105,8 @@ def motion_curve(
         on_frame: told the number of frames done after each.
 
     Returns:
-        (T,) float32 px, NaN where there is no face, a cut, or no k frames on either side; and (T, 4) float32, the face
-        box left, top, right, bottom in source px, NaN without a face.
+        (T,) float32 px, NaN where there is no face, a cut or a broken frame, or no k frames on either side; and
+        (T, 4) float32, the face box left, top, right, bottom in source px, NaN without a face.
 
     Raises:
         ClipRejectedError: what the source found.
@@ -117,6 +118,7 @@ def motion_curve(
     boxes: list[tuple[float, ...]] = []
     held: list[_Held] = []
     face: Box | None = None
+    before: Look | None = None
     n_frames = due = 0
     for n_frames, frame in enumerate(source.read(), start=1):
         if on_frame:
@@ -125,6 +127,12 @@ def motion_curve(
             continue
         s = len(curve)
         curve.append(np.nan)
+        look = Look.at(frame)
+        if look.is_broken(before):  # as a cut
+            held, due = [], s + 1
+            boxes.append((np.nan,) * 4)
+            continue
+        before = look
         if s >= due:
             face = _find(landmarker, frame, face)
             due = s + (hold // 2 if face is None else hold)
@@ -149,7 +157,7 @@ def find_candidates(
     """Peaks of a motion curve as intervals, in order of time; and how many weaker ones were left out.
 
     `scipy.signal.find_peaks` by prominence on the curve smoothed by an eighth of a candidate's length, at most one peak
-    in that length.
+    in that length. What was measured is smoothed without its gaps, so that noise beside a gap is as calm as elsewhere.
 
     Args:
         curve: (T,) from `motion_curve`.
@@ -166,8 +174,9 @@ def find_candidates(
     values = np.asarray(curve[measured], np.float64)
     calmest, calm = np.quantile(values, [0.05, 0.25])
     spread = float(calm - calmest) / (1.645 - 0.674)  # these quantiles of a normal distribution lie so far apart
-    filled = np.where(measured, curve, values.min())  # a gap is no peak and makes none
-    smooth = gaussian_filter1d(filled.astype(np.float64), reach / 4, mode="nearest")
+    # gaps are bridged after smoothing: filled before, they lower what a peak beside them is measured against
+    there = np.flatnonzero(measured)
+    smooth = np.interp(np.arange(len(curve)), there, gaussian_filter1d(values, reach / 4, mode="nearest"))
     wanted = max(settings.least, settings.prominence * spread)
     peaks, found = find_peaks(smooth, prominence=wanted, distance=2 * reach)
     kept = np.argsort(-found["prominences"], kind="stable")[: settings.most]

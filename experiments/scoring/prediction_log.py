@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,9 +43,10 @@ class Assessment:
 def read_log(path: Path) -> pd.DataFrame:
     """A CSV log with columns ``subject, y_true, y_pred`` and, where there are any, ``dataset, clip_id, seed``.
 
-    Labels, subjects and ids are text: ``01`` and ``1`` are two. Without ``seed`` there is one; without ``clip_id``
-    every row is a clip. Without ``dataset`` it is what our own clip ids (``casme2/sub01/EP02_01f``, beside a
-    ``fold``) begin with, and else empty.
+    Labels, subjects and ids are text: ``01`` and ``1`` are two. Only if every label of the log is a whole number, ``1``
+    and ``1.0`` are one, since programs write the same column both ways as soon as a cell of it is empty. Without
+    ``seed`` there is one; without ``clip_id`` every row is a clip. Without ``dataset`` it is what our own clip ids
+    (``casme2/sub01/EP02_01f``, beside a ``fold``) begin with, and else empty.
 
     Returns:
         ``clip_id, subject, dataset, seed, y_true, y_pred``, ids and subjects unique over data sets.
@@ -66,7 +68,10 @@ def read_log(path: Path) -> pd.DataFrame:
         own = clip if clip.startswith(f"{subject}/") else f"{subject}/{clip}"
         facts = {"clip_id": own.lstrip("/"), "subject": subject.lstrip("/"), "dataset": dataset, "seed": seed}
         records.append({**facts, "y_true": row["y_true"], "y_pred": row["y_pred"], "line": row.line})
-    return _checked(path, pd.DataFrame(records)).drop(columns="line")
+    table = pd.DataFrame(records)
+    plain = _plain({*table["y_true"], *table["y_pred"]})
+    table = table.assign(y_true=table["y_true"].map(plain), y_pred=table["y_pred"].map(plain))
+    return _checked(path, table).drop(columns="line")
 
 
 def assess(log: pd.DataFrame, classes: Sequence[str] | None = None) -> Assessment:
@@ -84,7 +89,8 @@ def assess(log: pd.DataFrame, classes: Sequence[str] | None = None) -> Assessmen
         UsageError: a label is not in ``classes``.
     """
     found = class_order({*log["y_true"], *log["y_pred"]})
-    names = tuple(classes or found)
+    plain = _plain({*found, *(classes or ())})
+    names = tuple(plain[name] for name in classes) if classes else tuple(found)
     unknown = [name for name in found if name not in names]
     if unknown:
         raise UsageError(f"the log holds the label {unknown[0]!r}, not in --classes {','.join(names)}")
@@ -117,6 +123,14 @@ def class_list(text: str) -> tuple[str, ...]:
     if not all(names) or len(set(names)) < max(2, len(names)):
         raise UsageError(f"--classes {text!r}: wanted two or more different names, for example negative,positive")
     return names
+
+
+def _plain(labels: set[str]) -> dict[str, str]:
+    """Each label as it is compared: where all are whole numbers, without a fraction of zeros."""
+    numbers = {label: re.fullmatch(r"-?\d+(\.0*)?", label) for label in labels}
+    if not all(numbers.values()):
+        return {label: label for label in labels}
+    return {label: label.split(".")[0] for label in labels}
 
 
 def _counts(log: pd.DataFrame, classes: Sequence[str]) -> Any:

@@ -21,7 +21,7 @@ from preprocessing.datasets import (
     videos,
 )
 from preprocessing.datasets.composites import JOIN, MEGC2019
-from preprocessing.datasets.kinds import ClipDataset, Composite, Dataset, ImageDataset, join_of
+from preprocessing.datasets.kinds import ClipDataset, Composite, Dataset, ImageDataset, join_of, with_bit_depth
 from preprocessing.datasets.labels import SCHEMES, LabelRule
 from preprocessing.datasets.reading.layout import Layout
 from preprocessing.datasets.reading.survey import Survey, survey
@@ -88,4 +88,5 @@ __all__ = [
     "find_dataset",
     "read_schemes",
     "survey",
+    "with_bit_depth",
 ]

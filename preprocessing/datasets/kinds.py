@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from preprocessing.clips import Clip
@@ -15,6 +15,7 @@ from preprocessing.datasets.reading.survey import Survey, survey
 from preprocessing.datasets.settings import DataSettings, Options
 from preprocessing.datasets.streams import StreamClip
 from preprocessing.errors import UsageError
+from preprocessing.video import ImageSequence, PageStack
 
 UserSchemes = Mapping[str, Schemes]
 """Data set → label schemes that a user adds to its own; see `user_schemes.read_schemes`."""
@@ -53,7 +54,7 @@ class Dataset(ABC):
 
     @property
     def offers(self) -> tuple[str, ...]:
-        """Which of ``variant``, ``apex``, ``table`` and ``corrections`` have an effect."""
+        """Which of ``variant``, ``apex``, ``table``, ``corrections`` and ``bit_depth`` have an effect."""
         return ()
 
     def complete(self, settings: DataSettings) -> DataSettings:
@@ -130,7 +131,7 @@ class ClipDataset(Dataset):
     def offers(self) -> tuple[str, ...]:
         """See `Dataset.offers`."""
         layout = self._layout({name: choices[0] for name, choices in self.options.items()})
-        return () if layout is None else layout.offers
+        return ("bit_depth",) if layout is None else (*layout.offers, "bit_depth")
 
     def layout_of(self, settings: DataSettings) -> Layout | None:
         """The layout that the options choose; None if its copies cannot be surveyed."""
@@ -147,8 +148,8 @@ class ClipDataset(Dataset):
         layout = self._layout(chosen.options)
         if layout is not None:
             found = survey(layout, root, chosen)
-            return list(found.clips), found
-        return [] if self.load is None else list(self.load(root, **chosen.options)), None
+            return with_bit_depth(found.clips, chosen.bit_depth), found
+        return with_bit_depth([] if self.load is None else self.load(root, **chosen.options), chosen.bit_depth), None
 
     def label_rule(
         self, scheme: str | None = None, schemes: UserSchemes | None = None, settings: DataSettings | None = None
@@ -162,6 +163,18 @@ class ClipDataset(Dataset):
 
     def _layout(self, options: Mapping[str, str]) -> Layout | None:
         return self.layout(**options) if callable(self.layout) else self.layout
+
+
+def with_bit_depth(clips: Sequence[Clip], bit_depth: int | None) -> list[Clip]:
+    """Clips of pictures, read with that depth in place of the one that is found out; None changes nothing."""
+    if bit_depth is None:
+        return list(clips)
+    return [
+        replace(clip, frames=replace(clip.frames, bit_depth=bit_depth))
+        if isinstance(clip.frames, ImageSequence | PageStack)
+        else clip
+        for clip in clips
+    ]
 
 
 @dataclass(frozen=True)

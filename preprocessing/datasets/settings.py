@@ -28,6 +28,8 @@ class DataSettings:
             clip.
         table: the annotation table's path, if several lie below the root; None looks for it.
         corrections: ``shipped`` corrections of the annotation table, ``none``, or the path of your own CSV file.
+        bit_depth: of pictures with 16 bits a sample, how many the camera filled; None takes those of the brightest
+            sample of each clip. The manifest says what was used.
         options: choices that only this data set has, e.g. ``part = "c"`` of CAS(ME)³.
     """
 
@@ -35,9 +37,14 @@ class DataSettings:
     apex: Apex | None = None
     table: str | None = None
     corrections: str = SHIPPED
+    bit_depth: int | None = None
     options: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.bit_depth is not None and not 8 <= self.bit_depth <= 16:
+            raise ValueError(
+                f"data.bit_depth is {self.bit_depth}, wanted the bits of a sample of 16 that are used, 8 to 16"
+            )
         for name, kind in CHOICES.items():
             value = getattr(self, name)
             if value is not None and value not in get_args(kind):

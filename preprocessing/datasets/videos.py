@@ -9,41 +9,67 @@ from pathlib import Path
 
 from preprocessing.clips import Clip, check_unique
 from preprocessing.errors import ClipRejectedError, DatasetError
-from preprocessing.video import VIDEO_SUFFIXES, FrameSource, Unreadable, VideoFile, image_sequence
+from preprocessing.video import (
+    VIDEO_SUFFIXES,
+    FrameSource,
+    PageStack,
+    Unreadable,
+    VideoFile,
+    image_sequence,
+    is_stack,
+)
+
+NOTHING = "holds no video files (.mp4, .mov, .avi, .mkv, .mts and many more) and no folders of numbered images"
 
 
 def load(root: Path) -> list[Clip]:
     """Every video file, and every folder with images in it, below ``root`` (or ``root`` itself) as one clip each.
 
     The subject is the folder that holds it (there is nothing else to go by). Hidden files and links to folders are
-    passed over.
+    passed over. What looks like a recording and cannot be read is a clip that is rejected with the reason.
 
     Raises:
         DatasetError: the root is missing, or holds neither.
     """
     if not root.exists():
         raise DatasetError(f"{root} does not exist: give the folder that holds the videos")
-    if root.is_file():
-        clips = [_clip(root.parent, root, VideoFile(root))] if _is_video(root) else []
-    else:
-        clips = []
-
-        def reject(error: OSError) -> None:
-            problem = ClipRejectedError("missing_frames", f"{error.filename} cannot be listed: {error.strerror}")
-            clips.append(_clip(root, Path(error.filename), Unreadable(error.filename, problem)))
-
-        for name, folders, files in os.walk(root, onerror=reject):
-            folder = Path(name)
-            folders[:] = sorted(f for f in folders if not f.startswith("."))
-            clips += [_clip(root, folder / f, VideoFile(folder / f)) for f in sorted(files) if _is_video(Path(f))]
-            images = image_sequence(folder)
-            if images.declared() != 0:
-                clips.append(_clip(root, folder, images))
+    clips = clips_below(root)
     if not clips:
-        raise DatasetError(
-            f"{root} holds no video files ({', '.join(sorted(VIDEO_SUFFIXES))}) and no folders of numbered images"
-        )
+        raise DatasetError(f"{root} {NOTHING}")
     return check_unique(clips)
+
+
+def clips_below(root: Path) -> list[Clip]:
+    """The same, and an empty list where there is nothing of the kind."""
+    if root.is_file():
+        return [_clip(root.parent, root, source) for source in _sources(root.parent, [root.name])]
+    clips = []
+
+    def reject(error: OSError) -> None:
+        problem = ClipRejectedError("missing_frames", f"{error.filename} cannot be listed: {error.strerror}")
+        clips.append(_clip(root, Path(error.filename), Unreadable(error.filename, problem)))
+
+    for name, folders, files in os.walk(root, onerror=reject):
+        folder = Path(name)
+        folders[:] = sorted(f for f in folders if not f.startswith("."))
+        clips += [_clip(root, Path(source.name), source) for source in _sources(folder, sorted(files))]
+        images = image_sequence(folder)
+        if images.declared() != 0:
+            clips.append(_clip(root, folder, images))
+    return clips
+
+
+def no_clip(path: Path) -> Clip:
+    """A rejected clip in place of a file or folder that holds none."""
+    root = path.parent if path.is_file() else path
+    return _clip(root, path, Unreadable(str(path), ClipRejectedError("no_video", f"{path.name} {NOTHING}")))
+
+
+def _sources(folder: Path, files: list[str]) -> list[VideoFile | PageStack]:
+    """The files that are recordings on their own."""
+    paths = [folder / file for file in files if not file.startswith(".")]
+    found: list[VideoFile | PageStack] = [VideoFile(path) for path in paths if path.suffix.lower() in VIDEO_SUFFIXES]
+    return found + [PageStack(path) for path in paths if is_stack(path)]
 
 
 def _clip(root: Path, path: Path, frames: FrameSource) -> Clip:
@@ -58,7 +84,3 @@ def _clip(root: Path, path: Path, frames: FrameSource) -> Clip:
 
 def _word(text: str) -> str:
     return re.sub(r"[^\w.()+^-]+", "_", text) or "_"
-
-
-def _is_video(path: Path) -> bool:
-    return path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".")

@@ -33,7 +33,8 @@ def pictures(tmp_path_factory: pytest.TempPathFactory, write_frames: Callable[..
     face = drawn_face.picture
     write_frames(root / "a", [face] * FRAMES)
     write_frames(root / "b", [np.uint8(0.8 * face)] * FRAMES)
-    write_frames(root / "nobody", [np.full_like(face, 90)] * FRAMES)
+    wall = np.tile(np.linspace(60, 120, face.shape[1]).astype(np.uint8)[:, None], (face.shape[0], 1, 3))
+    write_frames(root / "nobody", [wall] * FRAMES)
     write_frames(root / "broken", [face] * FRAMES)
     (root / "broken" / f"img{FRAMES}.png").write_bytes(b"\x89PNG")
     return root

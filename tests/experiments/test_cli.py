@@ -150,7 +150,7 @@ def footage(tmp_path_factory: pytest.TempPathFactory, people: Any, write_frames:
     root = tmp_path_factory.mktemp("footage")
     face, other = people
     half = FRAMES // 2
-    wall = np.full_like(face[0], 120)
+    wall = np.tile(np.linspace(90, 150, face[0].shape[1]).astype(np.uint8)[:, None], (face[0].shape[0], 1, 3))
     sequences = {
         "good": face,
         "broken_image": face,

@@ -164,15 +164,29 @@ class TestUsage:
         with pytest.raises(UsageError, match=r"gone\.mp4 does not exist"):
             mer_predict(tmp_path / "gone.mp4")
 
-    def test_a_rate_without_effect(
+    def test_a_given_rate_is_believed_before_that_of_the_file(
         self,
         mer_predict: Callable[..., pd.DataFrame],
         acting: list[NDArray[np.uint8]],
         write_video: Write,
         tmp_path: Path,
     ) -> None:
-        with pytest.raises(UsageError, match="--fps 50 has no effect"):
-            mer_predict(write_video(tmp_path / "a.avi", acting), fps=50)
+        """High-speed cameras often write 25 into the file."""
+        table = mer_predict(write_video(tmp_path / "a.avi", acting), fps=200)
+        assert table["fps"].tolist() == [200]
+
+    def test_what_is_no_video_is_a_row_with_the_reason(
+        self,
+        mer_predict: Callable[..., pd.DataFrame],
+        acting: list[NDArray[np.uint8]],
+        write_video: Write,
+        tmp_path: Path,
+    ) -> None:
+        (tmp_path / "notes.txt").write_text("no pictures")
+        (tmp_path / "empty").mkdir()
+        table = mer_predict(write_video(tmp_path / "a.avi", acting), tmp_path / "notes.txt", tmp_path / "empty")
+        check(table, tmp_path / "out")
+        assert table["code"].fillna("").tolist() == ["", "no_video", "no_video"]
 
     def test_a_folder_that_is_no_model(
         self, tmp_path: Path, acting: list[NDArray[np.uint8]], write_video: Write

@@ -18,7 +18,7 @@ from preprocessing.faces import alignment
 from preprocessing.faces.landmarks import LANDMARKERS, Box, GivenLandmarker, Landmarker, Points
 from preprocessing.optical_flow import FlowSettings
 from preprocessing.pipeline import FaceSettings, process_clip
-from preprocessing.video import Frame, FrameSource, image_sequence
+from preprocessing.video import Frame, FrameReport, FrameSource, image_sequence
 
 Write = Callable[..., Path]
 FACES = FaceSettings(size=64, landmark_frames=4, check_every=3)
@@ -38,8 +38,8 @@ class Counting:
     def name(self) -> str:
         return self.source.name
 
-    def read(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
-        for t, frame in enumerate(self.source.read(start, stop), start=start):
+    def read(self, start: int = 0, stop: int | None = None, report: FrameReport | None = None) -> Iterator[Frame]:
+        for t, frame in enumerate(self.source.read(start, stop, report), start=start):
             self.decoded.append(t)
             copy = frame.copy()
             self.alive += 1

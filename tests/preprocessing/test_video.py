@@ -314,5 +314,6 @@ def test_inputs_are_only_read(tmp_path: Path, write_frames: Write, write_video: 
 
 
 def test_the_announced_length_of_a_real_clip_is_not_believed(real_clips: Path) -> None:
+    """Its length times its rate would be 78; a Matroska file does not count its frames."""
     source = VideoFile(real_clips / "intel" / "asl_again.mkv")
-    assert (source.declared(), sum(1 for _ in source.read())) == (78, 77)
+    assert (source.declared(), sum(1 for _ in source.read())) == (None, 77)

@@ -9,9 +9,9 @@ The grammar is the union of what stands in the tables of CASME, CASME II, SAMM, 
     prefix  = side {"/" side}                    side = L | R | A (asymmetric) | B (bottom) | T (top) | U (upper)
     suffix  = grades | "(" grades ")" | L | R | "(k)"       grades = grade {"/" grade}    grade = A .. E (intensity)
 
-Blanks mean nothing, upper and lower case are the same, and an empty cell, ``NULL``, ``-``, ``/`` or a lone ``?`` is
-not an action unit. Numbers have one or two digits: ``1214`` is not guessed to be 12 and 14. What does not parse is handed
-back, never dropped.
+Blanks mean nothing, upper and lower case are the same, and an empty cell, ``NULL``, ``NA``, ``-``, ``/`` or a lone
+``?`` is not an action unit. Numbers have one or two digits: ``1214`` is not guessed to be 12 and 14. What does not parse
+is handed back, never dropped.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _UNIT = re.compile(
     r"(?:AU)?(?P<prefix>[LRABTU](?:/[LRABTU])*)?(?P<number>\d{1,2})"
     r"(?P<suffix>[A-E](?:/[A-E])*|\([A-E](?:/[A-E])*\)|[LR]|\(K\))?(?P<doubt>\?)?"
 )
-_NOTHING = {"", "NULL", "NONE", "NAN", "N/A", "-", "/", "\\", "?"}
+_NOTHING = {"", "NULL", "NONE", "NAN", "NA", "N/A", "-", "/", "\\", "?"}
 
 
 @dataclass(frozen=True)

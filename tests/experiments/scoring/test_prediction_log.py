@@ -152,3 +152,17 @@ def test_what_is_printed(write) -> None:  # type: ignore[no-untyped-def]
     for words in ("all clips", "always '0'", "UF1", "UAR", "true \\ predicted", "no clip is of class '3'"):
         assert words in result.output
     assert max(map(len, result.output.splitlines()[:20])) <= 80
+
+
+def test_whole_numbers_with_and_without_a_fraction_are_one_label(write) -> None:  # type: ignore[no-untyped-def]
+    """A column of numbers with one empty cell comes out of pandas as 0.0, 1.0: as text nothing of it is right."""
+    lines = ("subject,y_true,y_pred", "a,0,0.0", "a,1,1.0", "b,1,1.", "b,0,1.0")
+    found = assess(read_log(write(*lines)))
+    assert found.classes == ("0", "1")
+    assert found.rows[0]["accuracy"]["value"] == 0.75
+    assert assess(read_log(write(*lines)), ("0.0", "1.0")).classes == ("0", "1")
+
+
+def test_numbers_stay_text_beside_a_word_or_a_leading_zero(write) -> None:  # type: ignore[no-untyped-def]
+    assert assess(read_log(write("subject,y_true,y_pred", "a,1,1.0", "a,none,1"))).classes == ("1", "1.0", "none")
+    assert set(assess(read_log(write("subject,y_true,y_pred", "a,1,01", "a,1,1"))).classes) == {"1", "01"}
