@@ -63,6 +63,7 @@ ROOMS = (
     "preprocessing/errors",
     "preprocessing/registry",
     "preprocessing/artefacts",
+    "preprocessing/recordings",
     "preprocessing/video",
     "preprocessing/clips",
     "preprocessing/faces",
@@ -169,6 +170,7 @@ def test_generic_code_names_no_model_and_no_input() -> None:
         "fdp": ("fusion_net/models/", "experiments/pages/frame_ranking.py"),
         "afn": ("fusion_net/models/", "experiments/cli.py", "experiments/bench/", "experiments/options.py"),
         "frames": (
+            "dynamic_images/clip_input.py",
             "dynamic_images/inputs.py",
             "fusion_net/models/fdp/",
             "preprocessing/synthetic/",

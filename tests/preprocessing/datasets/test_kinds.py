@@ -53,7 +53,7 @@ def test_options_reach_the_adapter_and_name_the_cache(
     [
         (DataSettings(options={"prat": "c"}), "option prat = 'c' has no effect .* its options are part .a, c.; light"),
         (DataSettings(options={"part": "b"}), "option part = 'b' of data set mylab: wanted a or c"),
-        (DataSettings(variant="raw"), "variant = 'raw' has no effect on data set mylab: it offers no choice"),
+        (DataSettings(variant="raw"), "variant = 'raw' has no effect on data set mylab: it offers bit_depth"),
     ],
 )
 def test_what_is_not_declared_is_refused(mylab: ClipDataset, tmp_path: Path, settings: DataSettings, told: str) -> None:
