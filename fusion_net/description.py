@@ -105,9 +105,10 @@ def checked_weights(
     state: dict[str, Tensor] = safetensors.torch.load(data)
     if set(state) != set(empty):
         raise ValueError(f"weights {', '.join(sorted(set(state) ^ set(empty))[:3])} are not on both sides")
-    for name, tensor in state.items():
-        if tensor.shape != empty[name].shape:
-            raise ValueError(f"weight {name} has shape {tuple(tensor.shape)}, wanted {tuple(empty[name].shape)}")
+    for name, wanted in empty.items():
+        tensor = state[name]
+        if tensor.shape != wanted.shape:
+            raise ValueError(f"weight {name} has shape {tuple(tensor.shape)}, wanted {tuple(wanted.shape)}")
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise ValueError(f"weight {name} holds numbers that are not finite")
     return state

@@ -66,7 +66,7 @@ def test_nothing_else_lies_in_the_folder_and_a_second_save_gives_the_same_bytes(
     [
         (lambda d: d.update(format=99), "format 3"),
         (lambda d: d.update(model="resnet"), "'resnet' is not one of afn"),
-        (lambda d: d["settings"].update(features=32), r"has shape \(16.*\), wanted \(32"),
+        (lambda d: d["settings"].update(features=32), r"has shape \(8, 32\), wanted \(8, 64\)"),
         (lambda d: d["settings"].update(colour="blue"), "settings colour"),
         (lambda d: d["settings"].pop("dropout"), "settings dropout"),
         (lambda d: d["settings"].update(fusion="product"), "afn.fusion = 'product'"),

@@ -45,7 +45,7 @@ def test_the_page_shows_order_and_images(ranked: Run, toy_cache: Path) -> None:
     assert not page.open
     text = " ".join(page.text.split())
     for wanted in (
-        *("Frames in order", "scores that know nothing have 0.5", "both frames up to the apex"),
+        *("Frames in order", "random scores reach 0.5", "both frames up to the apex"),
         *("PSNR, dB", "training mean", "constant", "rank-pooled image of the same frames", "±12 grey levels"),
         *("One clip of each class, drawn (3, seed 0)", "Other clips (21, seed 0)", "20 ms; rank accuracy"),
     ):

@@ -12,8 +12,15 @@ from experiments.pages.report import write_report
 from experiments.runs.run import Run
 
 
-@pytest.mark.parametrize(("name", "sections"), [("finished", 10), ("separated", 6), ("ranked", 10)])
-@pytest.mark.parametrize(("width", "colors"), [(400, "light"), (1280, "dark")])
+@pytest.mark.parametrize(
+    ("name", "sections", "width", "colors"),
+    [
+        ("finished", 10, 400, "light"),
+        ("finished", 10, 1280, "dark"),
+        ("separated", 6, 400, "dark"),
+        ("ranked", 10, 400, "light"),
+    ],
+)
 def test_the_report_fits_the_screen_and_its_sections_can_be_reached(
     name: str,
     sections: int,
@@ -32,6 +39,7 @@ def test_the_report_fits_the_screen_and_its_sections_can_be_reached(
         links.nth(k).click()
         target = links.nth(k).get_attribute("href")
         assert page.locator(target).bounding_box()["y"] < 900, target
+    page.evaluate("() => { for (const image of document.images) image.loading = 'eager'; }")
     page.wait_for_function("[...document.images].every(i => i.complete && i.naturalWidth)")
     ink = page.evaluate("getComputedStyle(document.querySelector('figure svg')).color")
     assert ink == page.evaluate("getComputedStyle(document.body).color"), "figures are drawn in the page's ink"

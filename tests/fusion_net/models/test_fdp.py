@@ -60,7 +60,7 @@ def test_shapes(n: int, count: int, rows: int, columns: int) -> None:
     assert all(part.ndim == 0 and torch.isfinite(part) for part in model.loss(output, clips).values())
 
 
-@pytest.mark.parametrize(("changes", "expected"), PARTS, ids=str)
+@pytest.mark.parametrize(("changes", "expected"), PARTS)
 def test_a_loss_without_weight_is_left_out_and_so_is_what_only_it_needs(
     changes: dict[str, object], expected: set[str]
 ) -> None:
