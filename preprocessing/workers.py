@@ -55,7 +55,7 @@ def _attached(parent: int, function: Callable[..., T], task: tuple[Any, ...]) ->
 
 @cache
 def _end_with(parent: int) -> None:
-    """Start one thread per worker that exits the worker when its parent dies; safe, as artefacts are written atomically.
+    """Start one thread per worker that exits the worker when its parent dies. Artefacts are written atomically.
 
     Ctrl-C reaches the parent too, which then ends the workers; on their own account they would print a traceback each.
     """

@@ -10,8 +10,8 @@ The grammar is the union of what stands in the tables of CASME, CASME II, SAMM, 
     suffix  = grades | "(" grades ")" | L | R | "(k)"       grades = grade {"/" grade}    grade = A .. E (intensity)
 
 Blanks mean nothing, upper and lower case are the same, and an empty cell, ``NULL``, ``-``, ``/`` or a lone ``?`` is
-not an action unit. Numbers have one or two digits: ``1214`` is not guessed to be 12 and 14. What does not parse is handed
-back, never dropped.
+not an action unit. Numbers have one or two digits: ``1214`` is not guessed to be 12 and 14. What does not parse is
+handed back, never dropped.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ def test_numbers_can_be_places_in_the_folder() -> None:
 
 
 @pytest.mark.parametrize(
-    ("apex", "why"), [(None, "not annotated"), (0, "no frame number"), (95, "outside"), (12, "outside")]
+    ("apex", "why"), [(None, "not annotated"), (0, "not a frame number"), (95, "outside"), (12, "outside")]
 )
 def test_an_apex_that_is_not_usable_is_none_with_the_reason(apex: int | None, why: str) -> None:
     found = span(range(46, 87), 46, apex, 86)
