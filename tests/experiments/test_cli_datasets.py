@@ -1,12 +1,17 @@
-"""The commands on look-alikes of licensed data sets: the doctor, the offline chain, a run that says what it saw."""
+"""The commands on look-alikes of licensed data sets: `mer check`, the offline chain, a run and its data summary."""
 
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -164,3 +169,39 @@ def test_corrections_can_be_left_out(tmp_path: Path) -> None:
     look.touch(tmp_path / "SAMM" / "032" / "032_3_1", range(4896, 4971), "032_{:05d}.jpg")
     assert "cells put right by corrections/samm.csv" in run("check", "samm", str(tmp_path), code=1)
     assert "cells put right" not in run("check", "samm", str(tmp_path), "--corrections", "none", code=1)
+
+
+PACKAGE = """
+from preprocessing.clips import Clip
+from preprocessing.datasets import ClipDataset
+from preprocessing.video import image_sequence
+
+
+def load(root, part):
+    return [Clip(f"theirs/s{n}/{part}", f"theirs/s{n}", image_sequence(root / part), emotion="joy") for n in (1, 2)]
+
+
+SCHEMES = {"1": {"p": ("joy",)}}
+DATASET = ClipDataset("theirs", "from a package", load=load, options={"part": ("a", "b")}, schemes=SCHEMES)
+"""
+
+
+def test_a_data_set_of_an_installed_package_has_options_too(
+    tmp_path: Path, write_frames: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an installer leaves: a module, and its metadata with the entry point. Black frames are rejected clips."""
+    write_frames(tmp_path / "root" / "b", [np.zeros((80, 80, 3), np.uint8)] * 4)
+    (tmp_path / "their_package.py").write_text(PACKAGE)
+    info = tmp_path / "their_package-0.1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-package\nVersion: 0.1\n")
+    (info / "entry_points.txt").write_text("[mer.datasets]\ntheirs = their_package:DATASET\n")
+    places = [str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")]), str(Path(__file__).parents[2])]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(places))
+    words = [sys.executable, "-m", "experiments", "dataset", "theirs", "--root", "root", "--jobs", "2", "-o"]
+    done = subprocess.run([*words, "part=b"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "2 clips, 0 usable, 2 rejected" in done.stdout
+    assert list(read_manifest(Path("cache/theirs-b"))["clip_id"]) == ["theirs/s1/b", "theirs/s2/b"]
+    done = subprocess.run([*words, "part=c"], capture_output=True, text=True, check=False)
+    assert (done.returncode, "option part = 'c' of data set theirs: wanted a or b" in done.stderr) == (2, True)
