@@ -26,9 +26,10 @@ from dynamic_images.inspection.contact_sheet import contact_sheet, is_fresh, she
 from dynamic_images.inspection.pages import page_environment
 from dynamic_images.precomputed import DYNAMIC_IMAGES, caption, is_streams, views
 from dynamic_images.precomputed import STAGE as STREAMS
-from preprocessing.artefacts.clip_folder import ClipFolder, clip_folder, read_members
+from preprocessing.artefacts.clip_folder import ClipFolder, clip_folder
 from preprocessing.artefacts.files import write_text
 from preprocessing.artefacts.manifest import FACTS, number, read_manifest, words
+from preprocessing.artefacts.members import read_members
 from preprocessing.workers import unordered
 
 PAGE = "index.html"

@@ -1,7 +1,7 @@
+"""Stages of a clip on disk: fresh or undone and never half new, whatever stops them or damages their files."""
+
 from __future__ import annotations
 
-import dataclasses
-import errno
 import json
 import os
 import shutil
@@ -9,20 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
-from numpy.typing import NDArray
 
-from preprocessing.artefacts.clip_folder import RECORD, ClipFolder, Entry, clip_folder, write_members
-from preprocessing.artefacts.files import key_of, write_text
-from preprocessing.artefacts.frame_stack import FrameReader, FrameWriter
-from preprocessing.artefacts.manifest import read_manifest, write_manifest
-from preprocessing.errors import ToolkitError
-from preprocessing.optical_flow import FlowSettings
-from preprocessing.pipeline import FaceSettings
+from preprocessing.artefacts.clip_folder import ClipFolder
+from preprocessing.artefacts.files import digest
+from preprocessing.artefacts.record import RECORD, Entry
 
 
 def run_stage(folder: ClipFolder, stage: str, key: str, files: dict[str, bytes]) -> None:
@@ -51,11 +42,12 @@ class TestStages:
             entry.result["n_frames"] = 7
         record = json.loads((folder / RECORD).read_text())
         assert record["input"] == "digest"
-        assert record["stages"]["faces"] == {
+        assert {name: record["stages"]["faces"][name] for name in ("key", "settings", "files", "result", "inputs")} == {
             "key": "k",
             "settings": {"size": 160},
-            "files": {"crops.npy": 3},
+            "files": {"crops.npy": {"size": 3, "digest": digest(b"abc")}},
             "result": {"n_frames": 7},
+            "inputs": {},
         }
         assert folder.entry("faces") == entry
 
@@ -133,7 +125,7 @@ class Killed(BaseException):
     """Like Ctrl-C: caught by nothing on its way."""
 
 
-STEPS = ((Path, "replace"), (Path, "unlink"), (Path, "write_text"), (Path, "mkdir"), (shutil, "rmtree"))
+STEPS = ((Path, "replace"), (Path, "unlink"), (Path, "write_bytes"), (Path, "mkdir"), (shutil, "rmtree"))
 
 
 def interrupt(monkeypatch: pytest.MonkeyPatch, after: int, stop: Callable[[], None]) -> None:
@@ -224,139 +216,3 @@ def test_no_interruption_leaves_a_half_new_stage(
     assert seen[-1] == "k2"
     assert "undone" in seen
     assert seen == sorted(seen, key=["k1", "undone", "k2"].index), "the way back to an older state"
-
-
-class TestFrames:
-    @given(
-        stack=hnp.arrays(
-            st.sampled_from([np.uint8, np.float16, np.float32, np.float64, np.int64, np.bool_]),
-            hnp.array_shapes(min_dims=1, max_dims=4, min_side=0, max_side=11),
-        )
-    )
-    def test_writer_and_reader_agree_with_numpy(
-        self, tmp_path_factory: pytest.TempPathFactory, stack: NDArray[Any]
-    ) -> None:
-        folder = tmp_path_factory.mktemp("frames")
-        with FrameWriter(folder / "ours.npy", stack.shape[1:], stack.dtype) as file:
-            for frame in stack:
-                file.append(np.asarray(frame))
-        np.save(folder / "numpy.npy", stack)
-        assert np.array_equal(np.load(folder / "ours.npy"), stack, equal_nan=stack.dtype.kind == "f")
-        for name in ("ours.npy", "numpy.npy"):
-            reader = FrameReader(folder / name)
-            assert (len(reader), reader.shape, reader.dtype) == (len(stack), stack.shape, stack.dtype)
-            for t, frame in enumerate(reader):
-                assert frame.tobytes() == np.asarray(stack[t]).tobytes()
-                assert reader[t - len(stack)].tobytes() == frame.tobytes()
-
-    def test_the_header_grows_in_place(self, tmp_path: Path) -> None:
-        """From one digit to many: the frames must not move."""
-        with FrameWriter(tmp_path / "a.npy", (1,), np.uint8) as file:
-            for t in range(1200):
-                file.append(np.array([t % 251], np.uint8))
-        assert np.array_equal(np.load(tmp_path / "a.npy")[:, 0], np.arange(1200) % 251)
-
-    def test_wrong_frames_and_positions_are_refused(self, tmp_path: Path) -> None:
-        with FrameWriter(tmp_path / "a.npy", (2, 3), np.uint8) as file:
-            with pytest.raises(ValueError, match=r"frame of shape \(3, 2\), wanted \(2, 3\)"):
-                file.append(np.zeros((3, 2), np.uint8))
-            file.append(np.zeros((2, 3), np.uint8))
-        with pytest.raises(IndexError, match="frame 1 of 1"):
-            FrameReader(tmp_path / "a.npy")[1]
-
-    def test_what_is_not_one_frame_after_the_other_is_refused(self, tmp_path: Path) -> None:
-        """Read as if it were, a transposed stack would be a clip of scrambled pictures."""
-        np.save(tmp_path / "a.npy", np.asfortranarray(np.arange(12).reshape(3, 4)))
-        with pytest.raises(ValueError, match="no stack of frames"):
-            FrameReader(tmp_path / "a.npy")
-
-    def test_a_full_disk_is_reported_as_such(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        class Full:
-            closed = False
-
-            def write(self, data: bytes) -> int:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-            def __enter__(self) -> Full:
-                return self
-
-            def __exit__(self, *_: object) -> None:
-                self.closed = True
-
-        disk = Full()
-        with (
-            pytest.raises(OSError, match=os.strerror(errno.ENOSPC)),
-            FrameWriter(tmp_path / "a.npy", (2,), int) as file,
-        ):
-            file._file.close()
-            monkeypatch.setattr(file, "_file", disk)
-            file.append(np.zeros(2, int))
-        assert disk.closed
-
-
-class TestKeys:
-    def test_a_key_is_the_same_tomorrow(self) -> None:
-        """Computed by this function when it was written: another value makes every cache stale."""
-        assert key_of("faces", 1, {"b": 2, "a": (1.5, None)}) == "4ccca5b5165190a0e4cc48a9"
-
-    @pytest.mark.parametrize("settings", [FaceSettings(), FlowSettings()], ids=["faces", "flow"])
-    def test_every_setting_counts(self, settings: Any) -> None:
-        other = {"size": 224, "landmark_frames": 3, "check_every": 7, "stabilise": False, "landmark_model": "x.dat"}
-        other |= {"method": "farneback", "denoise": 2.0, "window": 7.0, "prior": 0.1}
-        names = [field.name for field in dataclasses.fields(settings)]
-        keys = {key_of(dataclasses.replace(settings, **{name: other[name]})) for name in names}
-        assert len(keys | {key_of(settings)}) == len(names) + 1
-
-    def test_order_of_names_and_kind_of_sequence_do_not_count(self) -> None:
-        assert key_of({"a": 1, "b": [1, 2]}) == key_of({"b": (1, 2), "a": np.int64(1)})
-
-    def test_parts_do_not_run_together(self) -> None:
-        assert len({key_of("ab", "c"), key_of("a", "bc"), key_of("abc"), key_of(["ab", "c"])}) == 4
-
-
-class TestFiles:
-    def test_text_is_written_whole_or_not_at_all(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        write_text(tmp_path / "new" / "a.txt", "first")
-        with monkeypatch.context() as patch:
-            patch.setattr(Path, "replace", lambda *_: raise_killed())
-            with pytest.raises(Killed):
-                write_text(tmp_path / "new" / "a.txt", "second")
-        assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.txt"]
-        assert (tmp_path / "new" / "a.txt").read_text() == "first"
-
-    def test_a_manifest_comes_back_in_order(self, tmp_path: Path) -> None:
-        rows = [{"clip_id": f"d/{s}/1", "subject": s, "status": "ok", "n_frames": 7} for s in ("b", "a", "007")]
-        write_manifest(tmp_path, rows)
-        assert read_manifest(tmp_path).to_dict("records") == rows
-
-    def test_a_missing_manifest_names_the_cure(self, tmp_path: Path) -> None:
-        with pytest.raises(ToolkitError, match="`mer dataset casme2` first"):
-            read_manifest(tmp_path / "casme2")
-
-    def test_a_clip_has_its_folder_below_the_data_set(self, tmp_path: Path) -> None:
-        assert clip_folder(tmp_path, "casme2/sub01/EP02_01f").folder == tmp_path / "clips" / "sub01" / "EP02_01f"
-
-
-class TestMembers:
-    def test_clips_are_found_in_the_folder_of_their_data_set(self, tmp_path: Path) -> None:
-        cache = tmp_path / "both"
-        assert clip_folder(cache, "one/s1/c1").folder == cache / "clips" / "s1" / "c1"
-        write_members(cache, {"one": "../one", "two": "inside"})
-        assert clip_folder(cache, "one/s1/c1").folder == cache / "../one/clips/s1/c1"
-        assert clip_folder(cache, "two/s1/c1").folder == cache / "inside/clips/s1/c1"
-        assert clip_folder(cache, "three/s1/c1").folder == cache / "clips" / "s1" / "c1"
-        write_members(cache, {})
-        assert clip_folder(cache, "one/s1/c1").folder == cache / "clips" / "s1" / "c1"
-
-    def test_a_damaged_list_is_named(self, tmp_path: Path) -> None:
-        for text in ("{", '["one"]'):
-            (tmp_path / "members.json").write_text(text)
-            with pytest.raises(ToolkitError, match=r"members\.json is no list of folders .*: run `mer dataset"):
-                clip_folder(tmp_path, "one/s1/c1")
-
-
-def test_a_word_that_pandas_takes_for_nothing_stays_a_word(tmp_path: Path) -> None:
-    write_manifest(tmp_path, [{"clip_id": "a/b/c", "emotion": word, "apex": None} for word in ("none", "NA", None)])
-    table = read_manifest(tmp_path)
-    assert table["emotion"].tolist()[:2] == ["none", "NA"]
-    assert table["emotion"].isna().tolist() == [False, False, True] and table["apex"].isna().all()
