@@ -4,7 +4,7 @@
       frames/s01/c03/img12.jpg   file numbers start anywhere and are not padded, as in CASME II
       annotation.csv             subject, clip, onset, apex, offset (file numbers), fps, emotion, action_units
       truth/s01/c03.npz          what no adapter reads: see `truth.Truth`
-      truth/s01/c03.json         sizes and digests of the clip's files: see `drawn`
+      drawn/s01/c03.json         sizes and digests of the clip's files: see `drawn`
       corpus.json                settings and generator version, digest of the table; written last
 
 Every clip depends on (seed, subject, clip) only. A clip is rendered aside and renamed, so whatever stops a run, the
@@ -42,7 +42,7 @@ from preprocessing.workers import unordered
 
 VERSION = 1
 ANNOTATION, RECORD, STARTED = "annotation.csv", "corpus.json", "corpus.started.json"
-OURS = {"frames", "truth", ANNOTATION}
+OURS = {"frames", "truth", "drawn", ANNOTATION}
 WAIT = 12 * 3600.0
 """Seconds that another process is waited for: longer than any corpus takes to draw."""
 SHARES = (0.22, 0.18, 0.24, 0.15, 0.21)
@@ -261,7 +261,7 @@ def _check_place(root: Path) -> None:
     if not root.is_dir() or any((root / mark).is_file() for mark in (RECORD, STARTED)):
         return
     found = {path.name for path in root.iterdir() if path.name != LOCK and not is_scratch(path.name)}
-    if found and not (found <= OURS and any(root.glob("truth/*/*.json"))):
+    if found and not (found <= OURS and any(root.glob("drawn/*/*.json"))):
         raise DatasetError(f"{root} is not empty and holds no synthetic corpus: name another folder for it")
 
 
@@ -278,7 +278,7 @@ def _claim(root: Path, settings: CorpusSettings) -> None:
         (root / name).unlink(missing_ok=True)
     drawn = [ClipFiles.of(root, *clip_name(*key)) for key in settings.clips]
     if not any(recorded_key(files) == _clip_key(settings) for files in drawn):
-        for name in ("frames", "truth"):
+        for name in ("frames", "truth", "drawn"):
             if (root / name).exists():
                 shutil.rmtree(root / name)
     write_text(root / STARTED, json.dumps(_spec(settings), indent=1, sort_keys=True) + "\n")

@@ -1,4 +1,4 @@
-"""What was drawn of each clip of the corpus: names, sizes and digests of its files, in ``truth/s01/c03.json``.
+"""What was drawn of each clip of the corpus: names, sizes and digests of its files, in ``drawn/s01/c03.json``.
 
 The record is written last. A clip without one, or with a file that is missing, cut or changed, is drawn again.
 """
@@ -26,7 +26,7 @@ class ClipFiles(NamedTuple):
     def of(cls, root: Path, person: str, name: str) -> ClipFiles:
         """Those of clip ``name`` of ``person`` below ``root``."""
         truth = root / "truth" / person / f"{name}.npz"
-        return cls(root / "frames" / person / name, truth, truth.with_suffix(".json"))
+        return cls(root / "frames" / person / name, truth, root / "drawn" / person / f"{name}.json")
 
     def paths(self) -> Iterator[Path]:
         """Every file but the record; none if the folder of frames is not there."""

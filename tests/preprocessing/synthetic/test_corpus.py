@@ -51,7 +51,7 @@ def test_layout(made: Path) -> None:
     assert len(files) == truth.n_frames
     assert int(files[0].stem[3:]) > 0
     assert cv2.imread(str(files[0])).shape == (120, 160, 3)
-    assert {path.name for path in made.iterdir()} == {"frames", "truth", "annotation.csv", "corpus.json"}
+    assert {path.name for path in made.iterdir()} == {"frames", "truth", "drawn", "annotation.csv", "corpus.json"}
 
 
 def test_adapter_reads_it_back(made: Path) -> None:
@@ -120,7 +120,7 @@ def cut(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [Path.unlink, cut, flip, lambda path: path.write_bytes(b"")])
-@pytest.mark.parametrize("name", ["frames/s02/c01/img*.jpg", "truth/s02/c01.npz", "truth/s02/c01.json"])
+@pytest.mark.parametrize("name", ["frames/s02/c01/img*.jpg", "truth/s02/c01.npz", "drawn/s02/c01.json"])
 def test_a_damaged_clip_is_drawn_again_and_no_other(
     made: Path, tmp_path: Path, name: str, damage: Callable[[Path], None]
 ) -> None:
