@@ -15,9 +15,10 @@ from dynamic_images import motion_intensity as mi
 from dynamic_images.encoding import to_view
 from dynamic_images.rank_pooling import WEIGHTS, pool
 from dynamic_images.representations import REPRESENTATIONS, SPANS, Motion, pooling_order
-from preprocessing.artefacts.clip_folder import ClipFolder, Entry
+from preprocessing.artefacts.clip_folder import ClipFolder
 from preprocessing.artefacts.files import key_of
 from preprocessing.artefacts.frame_stack import FrameReader
+from preprocessing.artefacts.record import Entry
 from preprocessing.artefacts.plain import plain
 from preprocessing.errors import ToolkitError
 from preprocessing.optical_flow import FlowSettings, flow
@@ -26,6 +27,8 @@ STAGE = "images"
 VERSION = 1
 IMAGES = ("temporal_ranked", "motion_intensity")
 REFERENCES = ("onset", "previous")
+STANDS_ON = ("crops.npy", "flow.npy", "landmarks.npy")
+"""Files of earlier stages that this one is made from."""
 
 
 @dataclass(frozen=True)
@@ -112,14 +115,27 @@ def build_images(
         (px, onset → t), and ``<image>_energy`` (root mean square, grey levels).
 
     Raises:
-        ToolkitError: an earlier stage's files are missing or do not belong together.
+        DamagedArtefactError: a file of an earlier stage is missing or is not what that stage wrote.
+        ToolkitError: those files do not belong together.
         ValueError: ``apex`` outside the clip.
     """
     key = images_key(settings, upstream_key, apex, flow_settings)
-    done = folder.entry(STAGE)
-    if done is not None and folder.fresh(STAGE, key):
-        return done.result
-    crops, flows, landmarks = _inputs(folder)
+    with folder.locked():
+        done = folder.entry(STAGE)
+        if done is not None and folder.fresh(STAGE, key):
+            return done.result
+        return _write_images(folder, settings, key, apex, flow_settings or FlowSettings())
+
+
+def _write_images(
+    folder: ClipFolder, settings: ImageSettings, key: str, apex: int | None, flow_settings: FlowSettings
+) -> dict[str, Any]:
+    crops, flows, landmarks = folder.frames("crops.npy"), folder.frames("flow.npy"), folder.load("landmarks.npy")
+    if len(crops) != len(flows):
+        raise ToolkitError(
+            f"{folder.folder}: {len(crops)} crops but flow for {len(flows)} frames; delete the folder and run "
+            "`mer dataset` again"
+        )
     if apex is not None and not 0 <= apex < len(crops):
         raise ValueError(f"{folder.folder}: apex {apex} is outside the clip's frames 0 .. {len(crops) - 1}")
     mask = mi.region_mask(settings.region, landmarks, flows.shape[1:3], crops.shape[1:3])
@@ -127,7 +143,7 @@ def build_images(
     motion = Motion(
         intensity=from_onset
         if settings.reference == "onset"
-        else _intensity_from_previous(crops, landmarks, settings, flow_settings or FlowSettings()),
+        else _intensity_from_previous(crops, landmarks, settings, flow_settings),
         apex=mi.apex_of(from_onset, settings.apex_smoothing) if apex is None else apex,
         weights=settings.weights,
         intensity_weights=settings.intensity_weights,
@@ -136,7 +152,7 @@ def build_images(
     )
     frames = in_steady_light(crops, landmarks) if settings.steady_light else crops
     images = pool(frames, np.stack([REPRESENTATIONS[name](motion) for name in IMAGES]))
-    entry = Entry(key, plain(settings))
+    entry = Entry(key, plain(settings), inputs=folder.digests(*STANDS_ON))
     with folder.writing(STAGE, entry) as scratch:
         np.save(scratch / "intensity.npy", motion.intensity)
         np.save(scratch / "order.npy", pooling_order(motion))
@@ -150,22 +166,6 @@ def build_images(
             _write_view(scratch / f"{name}.png", image)
             entry.result[f"{name}_energy"] = round(float(np.sqrt(np.mean(np.square(image, dtype=np.float64)))), 4)
     return entry.result
-
-
-def _inputs(folder: ClipFolder) -> tuple[FrameReader, FrameReader, NDArray[Any]]:
-    try:
-        crops, flows = FrameReader(folder / "crops.npy"), FrameReader(folder / "flow.npy")
-        landmarks = folder.load("landmarks.npy")
-    except FileNotFoundError as error:
-        raise ToolkitError(
-            f"{error.filename} does not exist: the faces and flow stages come before images; run `mer dataset` again"
-        ) from error
-    if len(crops) != len(flows):
-        raise ToolkitError(
-            f"{folder.folder}: {len(crops)} crops but flow for {len(flows)} frames; delete the folder and run "
-            "`mer dataset` again"
-        )
-    return crops, flows, landmarks
 
 
 def in_steady_light(frames: Iterable[NDArray[Any]], landmarks: NDArray[Any]) -> Iterator[NDArray[np.float64]]:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from dynamic_images import build
 from dynamic_images.representations import Motion
-from preprocessing.artefacts.clip_folder import ClipFolder, Entry
+from preprocessing.artefacts.clip_folder import ClipFolder
+from preprocessing.artefacts.record import Entry
 from preprocessing.artefacts.files import key_of
 from preprocessing.artefacts.frame_stack import FrameReader
 from preprocessing.artefacts.plain import plain

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from dynamic_images.clip_input import ClipArtefacts, ClipInput, InputUse, finished
 from dynamic_images.encoding import view_of
 from dynamic_images.inputs import INPUTS, recorded_use
-from preprocessing.artefacts.clip_folder import ClipFolder, Entry, clip_folder
+from preprocessing.artefacts.clip_folder import ClipFolder, clip_folder
+from preprocessing.artefacts.record import Entry
 from preprocessing.artefacts.files import key_of
 from preprocessing.artefacts.plain import plain
 from preprocessing.errors import ToolkitError, UsageError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
@@ -12,19 +13,22 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dynamic_images import build
-from dynamic_images.build import ImageSettings, build_images
+from dynamic_images.build import IMAGES, STAGE, ImageSettings, build_images, images_key
 from dynamic_images.input_cache import build_inputs, input_path
 from dynamic_images.inputs import use
-from preprocessing.artefacts.clip_folder import clip_folder
-from preprocessing.artefacts.manifest import write_manifest
+from preprocessing.artefacts.built import Built, collect
+from preprocessing.artefacts.clip_folder import ClipFolder, Damage, clip_folder
 from preprocessing.artefacts.plain import from_plain
+from preprocessing.artefacts.record import RECORD
 from preprocessing.clips import Clip
-from preprocessing.errors import ClipRejectedError, ToolkitError
+from preprocessing.errors import ClipRejectedError, DamagedArtefactError, ToolkitError
 from preprocessing.faces.landmarks import Landmarker
 from preprocessing.optical_flow import FlowSettings, check_optflow
-from preprocessing.pipeline import FaceSettings, describe, process_clip
+from preprocessing.pipeline import ClipKeys, FaceSettings, clip_keys, describe, process_clip, rejection_of
 from preprocessing.workers import unordered
+
+ATTEMPTS = 4
+"""A clip is tried so often: each of its three stages may be found damaged when the next stands on it."""
 
 
 @dataclass(frozen=True)
@@ -74,10 +78,14 @@ def build_dataset(
     settings: StageSettings,
     jobs: int = 1,
     on_clip: Callable[[dict[str, Any]], None] | None = None,
+    verify: bool = False,
+    on_mended: Callable[[str, Sequence[Damage]], None] | None = None,
 ) -> Path:
     """Bring the artefacts of all clips below ``root`` (``cache/<dataset>``) up to date.
 
-    Stages that are fresh are left alone, so a second call does only what changed, and an interrupted one goes on.
+    Stages that are fresh are left alone, so a second call does only what changed, and an interrupted one goes on. A
+    stage with a damaged file is made again. Several processes may do this at once with the same settings: they wait for
+    each other at each clip and find it done.
 
     Args:
         clips: in the order of the manifest.
@@ -85,45 +93,112 @@ def build_dataset(
         settings: of the stages.
         jobs: processes; any number gives the same bytes.
         on_clip: told each manifest row as it is finished, in any order.
+        verify: compare every byte of every artefact with its record, not only of those that were touched.
+        on_mended: told each clip that had damaged files, and which.
 
     Returns:
         Path of ``manifest.csv``, which is written when every clip has its row.
+
+    Raises:
+        FolderInUseError: a clip, or the manifest, was held by another process for too long.
+        ToolkitError: another process made clips again under other settings meanwhile.
     """
     check_optflow()
     settings.faces.landmarker()  # what is not installed is told now, not once per clip
-    rows: dict[str, dict[str, Any]] = {}
-    for row in unordered(build_clip, [(clip, root, settings) for clip in clips], jobs):
-        rows[row["clip_id"]] = row
-        if on_clip:
-            on_clip(row)
-    return write_manifest(root, [rows[clip.clip_id] for clip in clips])
+    found = unordered(build, [(clip, root, settings, verify) for clip in clips], jobs)
+    return collect(found, root, [clip.clip_id for clip in clips], on_clip, on_mended)
 
 
 def build_clip(clip: Clip, root: Path, settings: StageSettings) -> dict[str, Any]:
     """One clip through all stages; its manifest row, whatever became of it."""
+    return build(clip, root, settings).row
+
+
+def build(clip: Clip, root: Path, settings: StageSettings, verify: bool = False) -> Built:
+    """The same, with what else is to be known: see `Built`. ``verify`` as in `build_dataset`.
+
+    A clip whose stages are all fresh is only read. Otherwise it is locked until all of them are.
+
+    Raises:
+        DamagedArtefactError: a file is damaged again as soon as it is written.
+    """
     cv2.setNumThreads(1)  # parallelism is over clips
     folder = clip_folder(root, clip.clip_id)
-    facts = describe(clip) | {"action_units": "+".join(clip.action_units)}
-    row = {name: facts.pop(name) for name in ("clip_id", "subject", "emotion")}
     try:
-        key = process_clip(clip, folder, settings.faces, settings.flow, _landmarker(settings.faces))
+        keys = clip_keys(clip, settings.faces, settings.flow)
     except ClipRejectedError as error:
-        return row | {"status": "rejected", "code": error.code, "reason": error.reason} | facts
+        return Built(_rejected(clip, error), folder.state())
     apex = None if clip.apex is None else clip.apex - clip.onset
-    images = build_images(folder, settings.images, key, apex, settings.flow)
-    images = dict(sorted(images.items()))  # fresh as from the record: the manifest's columns stay in place
-    entry = folder.entry("faces")
-    quality = {} if entry is None else dict(entry.result)
-    facts["onset"] = clip.onset + quality["blank_start_frames"]
-    facts["offset"] = facts["onset"] + quality["n_frames"] - 1
-    facts["apex"] = facts["onset"] + images["apex_index"]
-    if apex is not None:
+    images = images_key(settings.images, keys.flow, apex, settings.flow)
+    if not folder.damage(verify) and _is_done(folder, keys, images):
+        with suppress(DamagedArtefactError):
+            return Built(_row(clip, folder), folder.state())
+    mended: list[Damage] = []
+    with folder.locked():
+        damage = folder.damage(verify)
+        for attempt in range(ATTEMPTS):
+            folder.discard(*{one.stage for one in damage})
+            mended += damage
+            try:
+                _make(clip, folder, settings, keys)
+                row = _row(clip, folder)
+                break
+            except DamagedArtefactError as error:
+                if attempt + 1 == ATTEMPTS:
+                    raise
+                stages = [error.stage] if error.stage else list(folder.record()["stages"])
+                damage = [Damage(stage, error.file) for stage in stages]
+        return Built(row, folder.state(), tuple(dict.fromkeys(mended)))
+
+
+def _is_done(folder: ClipFolder, keys: ClipKeys, images: str) -> bool:
+    if not folder.fresh("faces", keys.faces):
+        return False
+    return rejection_of(folder) is not None or (folder.fresh("flow", keys.flow) and folder.fresh(STAGE, images))
+
+
+def _make(clip: Clip, folder: ClipFolder, settings: StageSettings, keys: ClipKeys) -> None:
+    with suppress(ClipRejectedError):  # it is in the record
+        key = process_clip(clip, folder, settings.faces, settings.flow, _landmarker(settings.faces), keys)
+        apex = None if clip.apex is None else clip.apex - clip.onset
+        build_images(folder, settings.images, key, apex, settings.flow)
+
+
+def _row(clip: Clip, folder: ClipFolder) -> dict[str, Any]:
+    """The manifest row of a clip whose stages are done, from its record."""
+    rejection = rejection_of(folder)
+    if rejection is not None:
+        return _rejected(clip, rejection)
+    faces, images = (dict(entry.result) if (entry := folder.entry(s)) else {} for s in ("faces", STAGE))
+    row, facts = _facts(clip)
+    facts["onset"] = clip.onset + _count(folder, "faces", faces, "blank_start_frames")
+    facts["offset"] = facts["onset"] + _count(folder, "faces", faces, "n_frames") - 1
+    facts["apex"] = facts["onset"] + _count(folder, STAGE, images, "apex_index")
+    if clip.apex is not None:
         images["apex_source"] = clip.apex_source
-    return row | {"status": "ok", "code": "", "reason": ""} | facts | quality | images
+    return row | {"status": "ok", "code": "", "reason": ""} | facts | faces | dict(sorted(images.items()))
+
+
+def _rejected(clip: Clip, error: ClipRejectedError) -> dict[str, Any]:
+    row, facts = _facts(clip)
+    return row | {"status": "rejected", "code": error.code, "reason": error.reason} | facts
+
+
+def _facts(clip: Clip) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a manifest row begins with, and what else is known of a clip without its frames."""
+    facts = describe(clip) | {"action_units": "+".join(clip.action_units)}
+    return {name: facts.pop(name) for name in ("clip_id", "subject", "emotion")}, facts
+
+
+def _count(folder: ClipFolder, stage: str, result: Mapping[str, Any], name: str) -> int:
+    value = result.get(name)
+    if type(value) is not int:
+        raise DamagedArtefactError(folder.folder, RECORD, stage, f"does not hold {name}")
+    return value
 
 
 def clip_images(
-    clip: Clip, cache: Path | str, settings: StageSettings | None = None, inputs: Sequence[str] = build.IMAGES
+    clip: Clip, cache: Path | str, settings: StageSettings | None = None, inputs: Sequence[str] = IMAGES
 ) -> dict[str, NDArray[np.float32]]:
     """One clip to its dynamic images, through all stages.
 

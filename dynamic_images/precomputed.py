@@ -12,11 +12,9 @@ All rules are ours, and the same for every clip:
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,9 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynamic_images.encoding import to_view
-from preprocessing.artefacts.clip_folder import ClipFolder, Entry, clip_folder, write_members
+from preprocessing.artefacts.arrays import read_array
+from preprocessing.artefacts.built import Built, collect
+from preprocessing.artefacts.clip_folder import ClipFolder, Damage, clip_folder
+from preprocessing.artefacts.files import digest as digest_of
 from preprocessing.artefacts.files import key_of
-from preprocessing.artefacts.manifest import write_manifest
+from preprocessing.artefacts.members import write_members
+from preprocessing.artefacts.record import Entry
 from preprocessing.artefacts.plain import plain
 from preprocessing.datasets.streams import Source, StreamClip
 from preprocessing.errors import ClipRejectedError, DatasetError
@@ -66,11 +68,13 @@ def build_streams(
     settings: StreamSettings,
     jobs: int = 1,
     on_clip: Callable[[dict[str, Any]], None] | None = None,
+    verify: bool = False,
+    on_mended: Callable[[str, Sequence[Damage]], None] | None = None,
 ) -> Path:
     """Bring the artefacts of all clips below ``cache`` up to date; the manifest's path.
 
-    As `dynamic_images.pipeline.build_dataset`: what is fresh stays, a file that is no image is a rejected row, and any
-    number of processes gives the same bytes.
+    As `dynamic_images.pipeline.build_dataset`, with its ``verify`` and ``on_mended``: what is fresh stays, a file that
+    is no image is a rejected row, and any number of processes gives the same bytes.
 
     Raises:
         DatasetError: a channel that the file has not, or an array of the wrong form: the table is to be changed.
@@ -78,28 +82,30 @@ def build_streams(
     views = {name: _view_range(clips, name, settings) for name in STREAMS}
     datasets = sorted({clip.clip_id.split("/", 1)[0] for clip in clips})
     write_members(cache, {name: name for name in datasets} if len(datasets) > 1 else {})
-    rows: dict[str, dict[str, Any]] = {}
-    for row in unordered(build_clip, [(clip, cache, settings, views) for clip in clips], jobs):
-        rows[row["clip_id"]] = row
-        if on_clip:
-            on_clip(row)
-    return write_manifest(cache, [rows[clip.clip_id] for clip in clips])
+    found = unordered(build, [(clip, cache, settings, views, verify) for clip in clips], jobs)
+    return collect(found, cache, [clip.clip_id for clip in clips], on_clip, on_mended)
 
 
-def build_clip(clip: StreamClip, cache: Path, settings: StreamSettings, views: dict[str, float]) -> dict[str, Any]:
-    """Both streams of one clip on disk; its manifest row, whatever became of it."""
+def build(
+    clip: StreamClip, cache: Path, settings: StreamSettings, views: dict[str, float], verify: bool = False
+) -> Built:
+    """Both streams of one clip on disk, and its manifest row, whatever became of it."""
     cv2.setNumThreads(1)
     folder = clip_folder(cache, clip.clip_id)
     row = {"clip_id": clip.clip_id, "subject": clip.subject, "emotion": clip.label}
     written = {name: getattr(clip, name).text for name in STREAMS}
+    mended = tuple(folder.damage(verify))
+    folder.discard(*{one.stage for one in mended})
     try:
         result = _build(clip, folder, settings, views)
     except ClipRejectedError as error:
         if folder.folder.is_dir():
             folder.clear()
-        return row | {"status": "rejected", "code": error.code, "reason": error.reason} | written
+        row |= {"status": "rejected", "code": error.code, "reason": error.reason} | written
+        return Built(row, folder.state())
     ranges = {f"{name}_view": views[name] for name in STREAMS}
-    return row | {"status": "ok", "code": "", "reason": ""} | written | dict(sorted(result.items())) | ranges
+    row |= {"status": "ok", "code": "", "reason": ""} | written | dict(sorted(result.items())) | ranges
+    return Built(row, folder.state(), mended)
 
 
 def read_source(source: Source, where: str = "") -> NDArray[Any]:
@@ -193,7 +199,7 @@ def _decode(path: Path, where: str) -> NDArray[Any]:
     try:
         data = path.read_bytes()
         if path.suffix.lower() == ".npy":
-            values = np.load(BytesIO(data), allow_pickle=False)
+            values = read_array(data)
         else:
             decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
             if decoded is None:
@@ -220,7 +226,7 @@ def _rgb(image: NDArray[Any]) -> NDArray[Any]:
 
 def _digest(source: Source) -> str:
     try:
-        return hashlib.blake2b(source.path.read_bytes(), digest_size=16).hexdigest()
+        return digest_of(source.path)
     except OSError as error:
         raise ClipRejectedError("broken_image", f"{source.path.name} cannot be read ({error.strerror})") from error
 

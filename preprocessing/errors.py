@@ -6,6 +6,8 @@ one sentence for a person (what, where, got, wanted, what to do) and reaches the
 
 from __future__ import annotations
 
+from pathlib import Path
+
 
 class ToolkitError(Exception):
     """Base of every error that the command line prints as one sentence."""
@@ -32,6 +34,29 @@ class ClipRejectedError(ToolkitError):
 
     def __reduce__(self) -> tuple[type[ClipRejectedError], tuple[str, str]]:
         return type(self), (self.code, self.reason)  # else it cannot come back from a worker process
+
+
+class DamagedArtefactError(ToolkitError):
+    """A file that a stage left behind is not what the stage wrote; making the stage again mends it.
+
+    Attributes:
+        folder: of the clip.
+        file: its bare name.
+        stage: that wrote it; empty if the record knows no such file.
+    """
+
+    def __init__(self, folder: Path, file: str, stage: str, what: str) -> None:
+        parts = folder.parts
+        name = parts[parts.index("clips") - 1] if "clips" in parts[1:] else "NAME"
+        by = f"stage {stage}" if stage else "no stage of its record"
+        super().__init__(
+            f"{folder / file} ({by}) {what}: run `mer dataset {name} --verify`, which makes it again (in a folder of "
+            "predictions: delete the clip's folder and predict again)"
+        )
+        self.folder, self.file, self.stage, self.what = folder, file, stage, what
+
+    def __reduce__(self) -> tuple[type[DamagedArtefactError], tuple[Path, str, str, str]]:
+        return type(self), (self.folder, self.file, self.stage, self.what)
 
 
 class EnvironmentProblemError(ToolkitError):

@@ -7,18 +7,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 
 from preprocessing import optical_flow
-from preprocessing.artefacts.clip_folder import ClipFolder, Entry
+from preprocessing.artefacts.clip_folder import ClipFolder
 from preprocessing.artefacts.files import key_of
 from preprocessing.artefacts.frame_stack import FrameReader, FrameWriter
+from preprocessing.artefacts.record import Entry
 from preprocessing.artefacts.plain import plain
 from preprocessing.clips import MIN_FRAMES, Clip
-from preprocessing.errors import ClipRejectedError
+from preprocessing.errors import ClipRejectedError, ToolkitError
 from preprocessing.faces import alignment
 from preprocessing.faces.alignment import Transform
 from preprocessing.faces.landmarks import LANDMARKERS, Box, Landmarker
@@ -31,6 +32,7 @@ from preprocessing.video import Frame, FrameReport
 FACES_VERSION = 2
 FLOW_VERSION = 1
 
+CROPS = "crops.npy"
 MOST_UNFOLLOWED = 0.1  # share of frames
 
 
@@ -71,10 +73,43 @@ class FaceSettings:
         return LANDMARKERS.find(self.library)(None if self.landmark_model is None else Path(self.landmark_model))
 
 
+class ClipKeys(NamedTuple):
+    """What a clip's stages would be recorded under: digest of the frames, keys of the stages."""
+
+    digest: str
+    faces: str
+    flow: str
+
+
+def clip_keys(clip: Clip, faces: FaceSettings, flow: FlowSettings) -> ClipKeys:
+    """The keys of the stages of a clip as its frames and the libraries are now.
+
+    Raises:
+        ClipRejectedError: the frames cannot be read, or fewer are there than are wanted.
+    """
+    stop = None if clip.offset is None else clip.offset + 1
+    digest = clip.frames.digest(clip.onset, stop)
+    crop = ["cropped"] if clip.cropped else []
+    faces_key = key_of("faces", FACES_VERSION, faces, digest, clip.onset, clip.offset, _libraries(faces), *crop)
+    return ClipKeys(digest, faces_key, key_of("flow", FLOW_VERSION, flow, faces_key))
+
+
 def process_clip(
-    clip: Clip, folder: ClipFolder, faces: FaceSettings, flow: FlowSettings, landmarker: Landmarker
+    clip: Clip,
+    folder: ClipFolder,
+    faces: FaceSettings,
+    flow: FlowSettings,
+    landmarker: Landmarker,
+    keys: ClipKeys | None = None,
 ) -> str:
-    """Bring the stages `faces` and `flow` of one clip up to date.
+    """Bring the stages `faces` and `flow` of one clip up to date, with the clip locked.
+
+    Args:
+        clip: where the frames are.
+        folder: of the artefacts.
+        faces, flow: settings.
+        landmarker: finds faces.
+        keys: the clip's keys, if they are known already.
 
     Returns:
         The key of the flow stage, for the stages that stand on it.
@@ -82,32 +117,67 @@ def process_clip(
     Raises:
         ClipRejectedError: the clip cannot be used. The rejection is recorded too, and raised again without work
             while input and settings are the same.
+        DamagedArtefactError: the crops that the flow would be made from are not what was written.
+        ToolkitError: the frames were changed while they were read.
     """
-    stop = None if clip.offset is None else clip.offset + 1
-    digest = clip.frames.digest(clip.onset, stop)
-    libraries = {"faces": landmarker.version(), "opencv": cv2.__version__, "numpy": np.__version__}
-    about = {"clip": describe(clip), "input": digest, "libraries": libraries}
-    crop = ["cropped"] if clip.cropped else []
-    faces_key = key_of("faces", FACES_VERSION, faces, digest, clip.onset, clip.offset, libraries, *crop)
-    if not folder.fresh("faces", faces_key):
-        entry = Entry(faces_key, plain(faces))
-        with folder.writing("faces", entry, **about) as scratch:
-            try:
-                entry.result = align_clip(clip, landmarker, faces, scratch)
-            except ClipRejectedError as error:
-                folder.clear()  # what an earlier, better input or setting left behind
-                for path in scratch.iterdir():
-                    path.unlink()
-                entry.result = {"code": error.code, "reason": error.reason}
-    done = folder.entry("faces")
-    if done is not None and "code" in done.result:
-        raise ClipRejectedError(done.result["code"], done.result["reason"])
-    flow_key = key_of("flow", FLOW_VERSION, flow, faces_key)
-    if not folder.fresh("flow", flow_key):
-        entry = Entry(flow_key, plain(flow))
-        with folder.writing("flow", entry, **about) as scratch:
-            measure_flow(FrameReader(folder / "crops.npy"), flow, scratch / "flow.npy")
-    return flow_key
+    keys = keys or clip_keys(clip, faces, flow)
+    about = {"clip": describe(clip), "input": keys.digest, "libraries": _libraries(faces)}
+    with folder.locked():
+        if not folder.fresh("faces", keys.faces):
+            _write_faces(clip, folder, faces, Entry(keys.faces, plain(faces)), landmarker, about)
+        rejection = rejection_of(folder)
+        if rejection is not None:
+            raise rejection
+        if not folder.fresh("flow", keys.flow):
+            crops = folder.frames(CROPS)
+            entry = Entry(keys.flow, plain(flow), inputs=folder.digests(CROPS))
+            with folder.writing("flow", entry, **about) as scratch:
+                measure_flow(crops, flow, scratch / "flow.npy")
+    return keys.flow
+
+
+def rejection_of(folder: ClipFolder) -> ClipRejectedError | None:
+    """Why a clip cannot be used, as its stage `faces` recorded it; None if it can."""
+    entry = folder.entry("faces")
+    if entry is None or "code" not in entry.result:
+        return None
+    return ClipRejectedError(str(entry.result["code"]), str(entry.result.get("reason", "")))
+
+
+def _libraries(faces: FaceSettings) -> dict[str, str]:
+    return {"faces": faces.landmarker().version(), "opencv": cv2.__version__, "numpy": np.__version__}
+
+
+def _write_faces(
+    clip: Clip, folder: ClipFolder, faces: FaceSettings, entry: Entry, landmarker: Landmarker, about: dict[str, Any]
+) -> None:
+    """The stage `faces`, or that it cannot be: the record says which; the folder then holds nothing else."""
+    with folder.writing("faces", entry, **about) as scratch:
+        rejection = None
+        try:
+            entry.result = align_clip(clip, landmarker, faces, scratch)
+        except ClipRejectedError as error:
+            rejection = error
+        _check_unchanged(clip, about["input"])
+        if rejection is not None:
+            folder.clear()  # what an earlier, better input or setting left behind
+            for path in scratch.iterdir():
+                path.unlink()
+            entry.result = {"code": rejection.code, "reason": rejection.reason}
+
+
+def _check_unchanged(clip: Clip, digest: str) -> None:
+    """Frames that are replaced while they are read must not be recorded under the digest of those before.
+
+    Raises:
+        ToolkitError: they were.
+    """
+    try:
+        now = clip.frames.digest(clip.onset, None if clip.offset is None else clip.offset + 1)
+    except ClipRejectedError:
+        now = ""
+    if now != digest:
+        raise ToolkitError(f"{clip.clip_id}: its frames were changed while they were read; run the same command again")
 
 
 def describe(clip: Clip) -> dict[str, Any]:

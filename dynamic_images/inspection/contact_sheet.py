@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,10 +26,11 @@ from dynamic_images.inspection.input_rows import (
     show_picture,
     title_of,
 )
-from preprocessing.artefacts.clip_folder import ClipFolder, Entry
-from preprocessing.artefacts.files import key_of
+from preprocessing.artefacts.clip_folder import ClipFolder
+from preprocessing.artefacts.files import atomic, key_of
 from preprocessing.artefacts.frame_stack import FrameReader
 from preprocessing.artefacts.manifest import FACTS, number, words
+from preprocessing.artefacts.record import Entry
 from preprocessing.errors import ToolkitError
 
 SHEET_VERSION = 3
@@ -60,10 +60,10 @@ def contact_sheet(folder: ClipFolder, row: Mapping[str, Any], path: Path) -> Non
         path: where to write. Its folder is made, an older file replaced when the new one is finished.
 
     Raises:
-        ToolkitError: the images stage is not there.
+        ToolkitError: the images stage is not there, or a file is not what its stage wrote.
     """
     entry = _images_entry(folder)
-    crops, flows = FrameReader(folder / "crops.npy"), FrameReader(folder / "flow.npy")
+    crops, flows = folder.frames("crops.npy"), folder.frames("flow.npy")
     apex, source = int(entry.result["apex_index"]), str(entry.result["apex_source"])
     last = len(crops) - 1
 
@@ -263,10 +263,5 @@ def _words(figure: FigureBase, row: Mapping[str, Any], settings: Mapping[str, An
 
 
 def _save(figure: Figure, path: Path, key: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        FigureCanvasAgg(figure).print_png(aside, metadata={"Key": key, "Software": None})
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    with atomic(path) as scratch:
+        FigureCanvasAgg(figure).print_png(scratch, metadata={"Key": key, "Software": None})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +9,7 @@ from PIL import Image, UnidentifiedImageError
 
 from dynamic_images.build import STAGE
 from preprocessing.artefacts.clip_folder import ClipFolder
-from preprocessing.artefacts.files import key_of
-from preprocessing.artefacts.frame_stack import FrameReader
+from preprocessing.artefacts.files import atomic, key_of, remove_leftovers
 from preprocessing.errors import ToolkitError
 
 VERSION = 1
@@ -30,10 +28,11 @@ def write_film_strips(folder: ClipFolder, into: Path) -> None:
         into: a folder of this clip alone; created. Its older strips are replaced.
 
     Raises:
-        ToolkitError: the images stage is not there.
+        ToolkitError: the images stage is not there, or the crops are not what their stage wrote.
     """
-    key, crops = film_strip_key(folder), FrameReader(folder / "crops.npy")
+    key, crops = film_strip_key(folder), folder.frames("crops.npy")
     into.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(into)
     height, width = crops.shape[1:3]
     for strip, first in enumerate(range(0, len(crops), FRAMES)):
         count = min(FRAMES, len(crops) - first)
@@ -71,9 +70,5 @@ def _key_of_file(path: Path) -> str | None:
 
 
 def _save(sheet: np.ndarray, path: Path, key: str) -> None:
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        Image.fromarray(sheet).save(aside, "JPEG", quality=QUALITY, subsampling=0, comment=key.encode("ascii"))
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    with atomic(path) as scratch:
+        Image.fromarray(sheet).save(scratch, "JPEG", quality=QUALITY, subsampling=0, comment=key.encode("ascii"))

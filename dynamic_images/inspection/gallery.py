@@ -25,9 +25,10 @@ from dynamic_images.inspection import film_strip
 from dynamic_images.inspection.contact_sheet import contact_sheet, is_fresh, sheet_key
 from dynamic_images.inspection.pages import page_environment
 from dynamic_images.inspection.pictures import caption, pictures
-from preprocessing.artefacts.clip_folder import ClipFolder, clip_folder, read_members
+from preprocessing.artefacts.clip_folder import ClipFolder, clip_folder
 from preprocessing.artefacts.files import write_text
 from preprocessing.artefacts.manifest import FACTS, number, read_manifest, words
+from preprocessing.artefacts.members import read_members
 from preprocessing.workers import unordered
 
 PAGE = "index.html"

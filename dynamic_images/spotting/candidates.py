@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynamic_images.spotting.motion_curve import VERSION, Candidate, SpotSettings, find_candidates, motion_curve
-from preprocessing.artefacts.clip_folder import ClipFolder, Entry, clip_folder
+from preprocessing.artefacts.clip_folder import ClipFolder, clip_folder
 from preprocessing.artefacts.files import key_of
+from preprocessing.artefacts.record import Entry
 from preprocessing.artefacts.plain import plain
 from preprocessing.clips import Clip
 from preprocessing.errors import ClipRejectedError
@@ -78,11 +79,13 @@ def propose(
     digest = video.frames.digest()
     measured = (settings.duration, settings.hold, settings.size)  # the rest only chooses among peaks
     key = key_of(STAGE, VERSION, measured, video.fps, digest, landmarker.version(), cv2.__version__, np.__version__)
-    if not folder.fresh(STAGE, key):
-        with folder.writing(STAGE, Entry(key, plain(settings)), input=digest) as scratch:
-            curve, boxes = motion_curve(video.frames, video.fps, landmarker, settings, on_frame)
-            np.save(scratch / "curve.npy", curve)
-            np.save(scratch / "boxes.npy", boxes)
+    with folder.locked():
+        _discard_damaged(folder)
+        if not folder.fresh(STAGE, key):
+            with folder.writing(STAGE, Entry(key, plain(settings)), input=digest) as scratch:
+                curve, boxes = motion_curve(video.frames, video.fps, landmarker, settings, on_frame)
+                np.save(scratch / "curve.npy", curve)
+                np.save(scratch / "boxes.npy", boxes)
     curve, boxes = folder.load("curve.npy"), folder.load("boxes.npy")
     found, left_out = find_candidates(curve, video.fps, settings)
     _cut(video, root, found, boxes, key)
@@ -96,6 +99,8 @@ def propose(
 def _cut(video: Clip, root: Path, found: Sequence[Candidate], boxes: NDArray[np.float32], key: str) -> None:
     """Write the frames of every candidate that is not there yet."""
     todo = {one: key_of(CUT_STAGE, MARGIN, key, one.onset, one.offset) for one in found}
+    for one in todo:
+        _discard_damaged(_folder(root, video, one))
     todo = {one: own for one, own in todo.items() if not _folder(root, video, one).fresh(CUT_STAGE, own)}
     if not todo:
         return
@@ -109,6 +114,11 @@ def _cut(video: Clip, root: Path, found: Sequence[Candidate], boxes: NDArray[np.
                 with _folder(root, video, one).writing(CUT_STAGE, entry) as scratch:
                     for number, data in enumerate(pictures.pop(one), start=one.onset):
                         (scratch / f"img{number:06d}.png").write_bytes(data)
+
+
+def _discard_damaged(folder: ClipFolder) -> None:
+    """All digests are compared: nobody who reads these files later would do it, and they are few."""
+    folder.discard(*{one.stage for one in folder.damage(everything=True)})
 
 
 def _around(frame: Frame, box: NDArray[np.float32]) -> Frame:

@@ -8,41 +8,39 @@
         temporal_ranked.png ...    for the eye
         record.json                what was done, with which settings, from which input; written last
 
-A stage is fresh when the record holds its key and its files stand there with the recorded sizes. A key covers the
-stage's version and settings, the input's digest and the keys of the stages before it, so a change makes exactly the
-affected stages stale.
+A stage is fresh when the record holds its key, its files stand there with the recorded sizes, and the files that it was
+made from have the digests that they had then. A key covers the stage's version and settings, the input's digest and the
+keys of the stages before it, so a change makes exactly the affected stages stale. A file's bytes are compared with the
+record whenever something is made from it (`ClipFolder.verified`) and when damage is looked for (`ClipFolder.damage`).
 """
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
 from numpy.typing import NDArray
 
-from preprocessing.artefacts.files import write_text
-from preprocessing.errors import ToolkitError
+from preprocessing.artefacts.arrays import read_array
+from preprocessing.artefacts.files import digest, remove_leftovers, scratch_path, write_text
+from preprocessing.artefacts.frame_stack import FrameReader
+from preprocessing.artefacts.locks import CLIP_WAIT, LOCK, locked
+from preprocessing.artefacts.members import read_members
+from preprocessing.artefacts.record import RECORD, Entry, Mark, as_text, parsed, read_record, stored
+from preprocessing.errors import DamagedArtefactError, ToolkitError
 
-RECORD = "record.json"
-MEMBERS = "members.json"
-SCRATCH = ".partial"
+_digests: dict[str, tuple[int, int, str]] = {}
+"""Path → time, size and digest of files that this process has hashed: each is hashed once while it stays the same."""
 
 
-@dataclass
-class Entry:
-    """What one stage left behind: its key, settings, files with sizes, and numbers for the manifest."""
+class Damage(NamedTuple):
+    """A file that is not what a stage wrote."""
 
-    key: str
-    settings: dict[str, Any]
-    files: dict[str, int] = field(default_factory=dict)
-    result: dict[str, Any] = field(default_factory=dict)
+    stage: str
+    file: str
 
 
 class ClipFolder:
@@ -54,105 +52,151 @@ class ClipFolder:
     def __truediv__(self, name: str) -> Path:
         return self.folder / name
 
-    def load(self, name: str, mmap: bool = False) -> NDArray[Any]:
-        """Array ``name`` (``crops.npy``), read-only and mapped when ``mmap``."""
-        array: NDArray[Any] = np.load(self.folder / name, mmap_mode="r" if mmap else None, allow_pickle=False)
-        return array
+    def load(self, name: str, mmap: bool = False, check: bool = True) -> NDArray[Any]:
+        """Array ``name`` (``crops.npy``), read-only and mapped when ``mmap``; `verified` first when ``check``."""
+        return read_array(self.verified(name) if check else self.folder / name, mmap)
+
+    def frames(self, name: str) -> FrameReader:
+        """The frames of the stack ``name``, `verified` as a whole before the first is read."""
+        return FrameReader(self.verified(name))
+
+    def verified(self, name: str) -> Path:
+        """The path of a file whose bytes are those that its stage wrote, by the digest in the record.
+
+        A file is hashed once per process while its size and time stay the same.
+
+        Raises:
+            DamagedArtefactError: it is missing, was changed, or no stage of the record wrote it.
+        """
+        path, (stage, mark) = self.folder / name, self._marks().get(name, ("", None))
+        if mark is None:
+            raise DamagedArtefactError(self.folder, name, "", "is not known, so nothing vouches for it")
+        try:
+            found = Mark(path.stat().st_size, _digest(path))
+        except OSError as error:
+            raise DamagedArtefactError(self.folder, name, stage, f"cannot be read ({error.strerror})") from error
+        if found != mark:
+            raise DamagedArtefactError(self.folder, name, stage, "is not what was written")
+        return path
+
+    def digests(self, *names: str) -> dict[str, str]:
+        """Recorded digests of files, for the ``inputs`` of an entry that is made from them."""
+        marks = self._marks()
+        return {name: marks[name][1].digest for name in names}
 
     def record(self) -> dict[str, Any]:
         """The record, or an empty one where there is none that parses (then nothing counts as done)."""
-        try:
-            record = json.loads((self.folder / RECORD).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {"stages": {}}
-        return record if isinstance(record, dict) and isinstance(record.get("stages"), dict) else {"stages": {}}
+        return read_record(self.folder)
 
     def entry(self, stage: str) -> Entry | None:
-        """What ``stage`` recorded, or None."""
-        try:
-            entry = Entry(**self.record()["stages"].get(stage))
-        except TypeError:  # none, or not of this form
-            return None
-        return entry if isinstance(entry.files, dict) and isinstance(entry.result, dict) else None
+        """What ``stage`` recorded, or None if there is nothing whole."""
+        return parsed(stage, self.record()["stages"].get(stage))
 
     def fresh(self, stage: str, key: str) -> bool:
-        """Whether ``stage`` is done under ``key`` and its files are all there at their recorded sizes."""
+        """Whether ``stage`` is done under ``key``: its files there at their sizes, its inputs still those of then."""
         entry = self.entry(stage)
-        if entry is None or entry.key != key:
+        if entry is None or not key or entry.key != key:
             return False
-        return all(_size(self.folder / name) == size for name, size in entry.files.items())
+        marks = self._marks() if entry.inputs else {}
+        if any(name not in marks or marks[name][1].digest != old for name, old in entry.inputs.items()):
+            return False
+        return all(_size(self.folder / name) == mark.size for name, mark in entry.files.items())
+
+    def state(self) -> str:
+        """Digest of what all stages recorded: as long as it is the same, the artefacts are the same."""
+        return digest(as_text({"stages": self.record()["stages"]}).encode())
+
+    def damage(self, everything: bool = False) -> list[Damage]:
+        """Files that are not what their stage wrote.
+
+        Sizes are always compared, digests of files that were touched after the record was written, which changes of any
+        program are but not those of a failing disk; with ``everything`` all digests.
+        """
+        written = _time(self.folder / RECORD)
+        return [
+            Damage(stage, name)
+            for name, (stage, mark) in self._marks().items()
+            if _size(path := self.folder / name) != mark.size
+            or ((everything or _time(path) > written) and _digest(path) != mark.digest)
+        ]
+
+    def discard(self, *stages: str) -> None:
+        """Make stages count as undone; their files stay known, so that making them again replaces them."""
+        if not stages:
+            return
+        with self.locked():
+            record = self.record()
+            for stage in stages:
+                old = self.entry(stage)
+                record["stages"][stage] = stored(stage, Entry("", {}, {} if old is None else old.files))
+            write_text(self.folder / RECORD, as_text(record))
 
     def clear(self) -> None:
         """Remove every file, the record first, so that nothing counts as done at any moment."""
-        for path in [self.folder / RECORD, *self.folder.iterdir()]:
-            if path.is_file():
-                path.unlink()
+        with self.locked():
+            for path in [self.folder / RECORD, *self.folder.iterdir()]:
+                if path.is_file() and path.name != LOCK:
+                    path.unlink()
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Hold the clip against other processes, waiting for whoever is at work on it."""
+        return locked(self.folder, "offline stages of this clip", CLIP_WAIT)
 
     @contextmanager
     def writing(self, stage: str, entry: Entry, **about: Any) -> Iterator[Path]:
         """Yield an empty scratch folder; when the block succeeds, its files become the stage's artefacts.
 
         The stage's old entry loses its key before any file is replaced and the new one enters after all are, so that
-        an interruption at any moment leaves the stage undone, never half new. Fill ``entry.result`` inside the
-        block. ``about`` (clip facts, library versions) is merged into the record's top level.
+        an interruption at any moment leaves the stage undone, never half new. The clip is `locked` meanwhile, and the
+        scratch is this call's alone. Fill ``entry.result`` and ``entry.inputs`` inside the block. ``about`` (clip
+        facts, library versions) is merged into the record's top level.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        scratch = self.folder / SCRATCH
-        shutil.rmtree(scratch, ignore_errors=True)
-        scratch.mkdir()
-        try:
-            yield scratch
-            entry.files.update((path.name, path.stat().st_size) for path in sorted(scratch.iterdir()))
-            record, old = self.record(), self.entry(stage)
-            gone = {} if old is None else old.files
-            # under no key the stage is undone; its files stay known, so that whoever goes on can remove them
-            record["stages"][stage] = dataclasses.asdict(Entry("", {}, gone | entry.files))
-            self._write_record(record, scratch)
-            for name in gone:
-                (self.folder / name).unlink(missing_ok=True)
-            for name in entry.files:
-                (scratch / name).replace(self.folder / name)
-            record["stages"][stage] = dataclasses.asdict(entry)
-            self._write_record({**record, **about}, scratch)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+        with self.locked():
+            remove_leftovers(self.folder, alone=True)
+            with scratch_path(self.folder) as scratch:
+                scratch.mkdir()
+                yield scratch
+                entry.files = {path.name: Mark.of(path) for path in sorted(scratch.iterdir())}
+                self._publish(stage, entry, scratch, about)
 
-    def _write_record(self, record: Mapping[str, Any], scratch: Path) -> None:
-        text = json.dumps(record, indent=1, sort_keys=True, allow_nan=False) + "\n"
-        (scratch / RECORD).write_text(text, encoding="utf-8", newline="")
-        (scratch / RECORD).replace(self.folder / RECORD)
+    def _publish(self, stage: str, entry: Entry, scratch: Path, about: dict[str, Any]) -> None:
+        record, old = self.record(), self.entry(stage)
+        gone = {} if old is None else old.files
+        # under no key the stage is undone; its files stay known, so that whoever goes on can remove them
+        record["stages"][stage] = stored(stage, Entry("", {}, gone | entry.files))
+        write_text(self.folder / RECORD, as_text(record))
+        for name in gone:
+            (self.folder / name).unlink(missing_ok=True)
+        for name in entry.files:
+            (scratch / name).replace(self.folder / name)
+        record["stages"][stage] = stored(stage, entry)
+        write_text(self.folder / RECORD, as_text({**record, **about}))
+
+    def _marks(self) -> dict[str, tuple[str, Mark]]:
+        """File → the finished stage that wrote it, and its mark."""
+        entries = {stage: parsed(stage, found) for stage, found in self.record()["stages"].items()}
+        done = {stage: entry for stage, entry in entries.items() if entry is not None and entry.key}
+        return {name: (stage, mark) for stage, entry in done.items() for name, mark in entry.files.items()}
 
 
 def clip_folder(cache: Path, clip_id: str) -> ClipFolder:
-    """Folder of a clip below ``cache`` (``cache/<dataset>``), or below the member of ``cache`` that it belongs to."""
-    dataset, inside = clip_id.split("/", 1)
+    """Folder of a clip below ``cache`` (``cache/<dataset>``), or below the member of ``cache`` that it belongs to.
+
+    Raises:
+        ToolkitError: the id is none of a clip, or the list of members is damaged.
+    """
+    dataset, _, inside = clip_id.partition("/")
+    if not inside or set(inside.split("/")) & {"", ".", ".."} or "\\" in inside:
+        raise ToolkitError(f"{clip_id!r} is no clip id, wanted <dataset>/<subject>/<clip>: is {cache} damaged?")
     return ClipFolder(cache / read_members(cache).get(dataset, "") / "clips" / inside)
 
 
-def read_members(cache: Path) -> dict[str, str]:
-    """Data set → the cache folder of its clips, relative to ``cache``; empty where ``cache`` holds its own clips.
-
-    Clips of several data sets need folders of their own, since two may call a subject alike.
-
-    Raises:
-        ToolkitError: the list of members is damaged.
-    """
-    path = cache / MEMBERS
-    try:
-        members = json.loads(path.read_text(encoding="utf-8"))
-        return {str(name): str(folder) for name, folder in members.items()}
-    except FileNotFoundError:
-        return {}
-    except (ValueError, AttributeError) as error:
-        raise ToolkitError(f"{path} is no list of folders ({error}): run `mer dataset {cache.name}` again") from error
-
-
-def write_members(cache: Path, members: Mapping[str, str]) -> None:
-    """Say that ``cache`` is made of other folders, or with an empty mapping that it is not."""
-    if members:
-        write_text(cache / MEMBERS, json.dumps(dict(members), indent=1) + "\n")
-    else:
-        (cache / MEMBERS).unlink(missing_ok=True)
+def _digest(path: Path) -> str:
+    now, name = path.stat(), os.path.abspath(path)  # noqa: PTH100  (resolving links would cost more than the hash)
+    known = _digests.get(name)
+    if known is None or known[:2] != (now.st_mtime_ns, now.st_size):
+        known = _digests[name] = (now.st_mtime_ns, now.st_size, digest(path))
+    return known[2]
 
 
 def _size(path: Path) -> int | None:
@@ -160,3 +204,10 @@ def _size(path: Path) -> int | None:
         return path.stat().st_size
     except OSError:
         return None
+
+
+def _time(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0

@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocessing.artefacts.arrays import read_header
+from preprocessing.errors import ToolkitError
+
 
 class FrameWriter:
     """Append equal frames to a ``.npy`` file without holding them; the header is completed on close."""
@@ -47,17 +50,23 @@ class FrameWriter:
 
 
 class FrameReader:
-    """Frames of a ``.npy`` stack one at a time, so that memory does not grow with the clip. Supports len and []."""
+    """Frames of a ``.npy`` stack one at a time, so that memory does not grow with the clip. Supports len and [].
+
+    Raises:
+        ToolkitError: the file is no whole stack of frames, one after the other.
+        OSError: it cannot be read.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with path.open("rb") as file:
-            np.lib.format.read_magic(file)
-            shape, by_columns, self.dtype = np.lib.format.read_array_header_1_0(file)
-            self._start = file.tell()
-        if by_columns or not shape:
-            raise ValueError(f"{path} is no stack of frames one after the other (shape {shape})")
-        self.shape: tuple[int, ...] = shape
+        try:
+            with path.open("rb") as file:
+                header = read_header(file)
+        except ValueError as error:
+            raise ToolkitError(f"{path} is no stack of frames: {error}") from error
+        if header.by_columns or not header.shape:
+            raise ToolkitError(f"{path} is no stack of frames one after the other (shape {header.shape})")
+        self.shape, self.dtype, self._start = header.shape, header.dtype, header.start
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -68,6 +77,8 @@ class FrameReader:
         size = int(np.prod(self.shape[1:]))
         offset = self._start + (t % len(self)) * size * self.dtype.itemsize
         frame = np.fromfile(self.path, self.dtype, count=size, offset=offset)
+        if frame.size != size:  # replaced by a shorter file since it was opened
+            raise ToolkitError(f"{self.path} ends within frame {t}: it was changed while it was read")
         return frame.reshape(self.shape[1:])
 
     def __iter__(self) -> Iterator[NDArray[Any]]:

@@ -13,6 +13,9 @@ from preprocessing.errors import ToolkitError
 
 MANIFEST = "manifest.csv"
 
+NEEDED = ("clip_id", "subject", "status")
+"""Columns that every row of every manifest fills."""
+
 FACTS = frozenset(
     {"clip_id", "subject", "emotion", "action_units", "status", "code", "reason", "fps", "n_frames"}
     | {"onset", "apex", "offset", "apex_source", "apex_index"}
@@ -37,16 +40,35 @@ def read_manifest(cache: Path) -> pd.DataFrame:
     """The manifest of ``cache``.
 
     Raises:
-        ToolkitError: there is none yet, or it is no table.
+        ToolkitError: there is none yet, it is no table, or not one of clips: a column of `NEEDED` is missing, a clip is
+            there twice or has no id, or a status is neither ``ok`` nor ``rejected``.
     """
     path = cache / MANIFEST
     if not path.is_file():
         raise ToolkitError(f"{path} does not exist: build it with `mer dataset {cache.name}` first")
-    try:
-        text = dict.fromkeys(("clip_id", "subject", "emotion", "objective_class", "reason"), str)
-        return pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""])  # a class may be called "none"
+    text = dict.fromkeys(("clip_id", "subject", "emotion", "objective_class", "reason"), str)
+    try:  # a class may be called "none"
+        table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""])
     except ValueError as error:
-        raise ToolkitError(f"{path} is no manifest ({error}): run `mer dataset` again") from error
+        raise ToolkitError(f"{path} is no manifest ({error}): run `mer dataset {cache.name}` again") from error
+    fault = _fault(table)
+    if fault:
+        raise ToolkitError(f"{path} is damaged, {fault}: run `mer dataset {cache.name}` again, which writes it anew")
+    return table
+
+
+def _fault(table: pd.DataFrame) -> str:
+    """What makes a table no manifest, in words; empty if nothing does."""
+    missing = [name for name in NEEDED if name not in table]
+    if missing:
+        return f"it has no column {missing[0]}"
+    for name in NEEDED:
+        if table[name].isna().any():
+            return f"line {int(table[name].isna().argmax()) + 2} has no {name}"
+    if table["clip_id"].duplicated().any():
+        return f"it has {table.loc[table['clip_id'].duplicated(), 'clip_id'].iloc[0]} twice"
+    strange = set(table["status"]) - {"ok", "rejected"}
+    return f"a status is {min(map(str, strange))!r}" if strange else ""
 
 
 def words(value: Any) -> str:

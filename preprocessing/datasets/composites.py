@@ -13,8 +13,9 @@ from types import MappingProxyType
 
 import pandas as pd
 
-from preprocessing.artefacts.clip_folder import clip_folder, write_members
+from preprocessing.artefacts.clip_folder import clip_folder
 from preprocessing.artefacts.manifest import MANIFEST, read_manifest, write_manifest_table
+from preprocessing.artefacts.members import write_members
 from preprocessing.datasets.labels import SCHEMES, Scheme, Schemes, class_of
 from preprocessing.errors import DatasetError, ToolkitError, UsageError
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from preprocessing.clips import Clip, check_unique
 from preprocessing.csv_rows import Row, read_csv_rows
 from preprocessing.errors import ClipRejectedError, DatasetError
-from preprocessing.video import ImageSequence, list_images
+from preprocessing.synthetic.drawn import ClipFiles, recorded_frames
+from preprocessing.video import ImageSequence, Unreadable, frame_number, list_images
 
 COLUMNS = ("subject", "clip", "onset", "apex", "offset", "fps", "emotion", "action_units")
 
@@ -39,12 +40,17 @@ def _clip(root: Path, table: Path, row: Row) -> Clip:
         files = list_images(folder)
     except ClipRejectedError as error:
         raise DatasetError(f"{where}: {error.reason}") from error
+    frames: ImageSequence | Unreadable = ImageSequence(tuple(files.values()))
+    missing = _missing(root, row, files)
+    if missing:
+        reason = f"frame {missing[0]} and {len(missing) - 1} more are missing in {folder}"
+        frames = Unreadable(str(folder), ClipRejectedError("missing_frames", reason))
     position = {number: index for index, number in enumerate(files)}
     onset, apex, offset = (_position(row, name, position, where) for name in ("onset", "apex", "offset"))
     return Clip(
         clip_id=clip_id,
         subject=subject,
-        frames=ImageSequence(tuple(files.values())),
+        frames=frames,
         onset=onset,
         apex=apex,
         offset=offset,
@@ -52,6 +58,13 @@ def _clip(root: Path, table: Path, row: Row) -> Clip:
         emotion=row["emotion"].lower(),
         action_units=tuple(filter(None, row["action_units"].split("+"))),
     )
+
+
+def _missing(root: Path, row: Row, files: dict[int, Path]) -> list[int]:
+    """Numbers of frames that were drawn and have no file; without a record of that, the gaps between files."""
+    names = recorded_frames(ClipFiles.of(root, row["subject"], row["clip"]))
+    drawn = {number for name in names if (number := frame_number(Path(name))) is not None}
+    return sorted((drawn or set(range(min(files), max(files) + 1))) - set(files))
 
 
 def _position(row: Row, name: str, position: dict[int, int], where: str) -> int:

@@ -13,10 +13,11 @@ import pytest
 from numpy.typing import NDArray
 
 from dynamic_images.build import ImageSettings, build_images
-from preprocessing.artefacts.clip_folder import ClipFolder, Entry, clip_folder
+from preprocessing.artefacts.clip_folder import ClipFolder, clip_folder
 from preprocessing.artefacts.plain import plain
 from preprocessing.optical_flow import FlowSettings
 from preprocessing.pipeline import FaceSettings
+from preprocessing.artefacts.record import Entry
 
 SIZE = 64
 
@@ -70,11 +71,13 @@ def known_clip(n_frames: int = 12, peak: float = 1.5, apex: int = 5, size: int =
 
 def write_clip(folder: Path, clip: KnownClip) -> ClipFolder:
     """What the faces and flow stages would have left."""
-    folder.mkdir(parents=True)
-    np.save(folder / "crops.npy", clip.crops)
-    np.save(folder / "flow.npy", clip.flow)
-    np.save(folder / "landmarks.npy", clip.landmarks)
-    return ClipFolder(folder)
+    made = ClipFolder(folder)
+    with made.writing("faces", Entry("known", {})) as scratch:
+        np.save(scratch / "crops.npy", clip.crops)
+        np.save(scratch / "landmarks.npy", clip.landmarks)
+    with made.writing("flow", Entry("known", {}, inputs=made.digests("crops.npy"))) as scratch:
+        np.save(scratch / "flow.npy", clip.flow)
+    return made
 
 
 def finish_clip(

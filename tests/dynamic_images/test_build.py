@@ -14,7 +14,8 @@ from dynamic_images.build import CHOICES, ImageSettings, build_images, images_ke
 from dynamic_images.encoding import VIEW_RANGE
 from dynamic_images.rank_pooling import harmonic_weights, linear_weights, pool
 from preprocessing.artefacts.clip_folder import ClipFolder
-from preprocessing.errors import ToolkitError
+from preprocessing.artefacts.record import Entry
+from preprocessing.errors import DamagedArtefactError, ToolkitError
 from preprocessing.optical_flow import FlowSettings
 
 IMAGES = ("temporal_ranked", "motion_intensity")
@@ -183,9 +184,22 @@ def test_unknown_settings_name_the_choices(wrong: dict[str, Any], message: str) 
 
 
 def test_missing_and_mismatched_inputs_are_one_sentence(clip_folder: ClipFolder) -> None:
-    np.save(clip_folder / "flow.npy", np.zeros((3, 32, 32, 2), np.float16))
+    with clip_folder.writing("flow", Entry("shorter", {})) as scratch:
+        np.save(scratch / "flow.npy", np.zeros((3, 32, 32, 2), np.float16))
     with pytest.raises(ToolkitError, match="12 crops but flow for 3 frames"):
         build_images(clip_folder, ImageSettings(), "upstream")
     (clip_folder / "flow.npy").unlink()
-    with pytest.raises(ToolkitError, match=r"flow\.npy does not exist"):
+    with pytest.raises(DamagedArtefactError, match=r"flow\.npy \(stage flow\) cannot be read \(No such file"):
         build_images(clip_folder, ImageSettings(), "upstream")
+
+
+@pytest.mark.parametrize("name", ["crops.npy", "flow.npy", "landmarks.npy"])
+def test_nothing_is_made_from_a_file_with_one_bit_flipped(clip_folder: ClipFolder, name: str) -> None:
+    """Of the crops it would be a dynamic image that is some grey levels off, recorded as right."""
+    data = bytearray((clip_folder / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (clip_folder / name).write_bytes(data)
+    with pytest.raises(DamagedArtefactError, match=f"{name}.* is not what was written") as caught:
+        build_images(clip_folder, ImageSettings(), "upstream")
+    assert (caught.value.file, caught.value.stage) == (name, "flow" if name == "flow.npy" else "faces")
+    assert clip_folder.entry("images") is None

@@ -14,7 +14,8 @@ import pytest
 
 from dynamic_images.build import ImageSettings
 from dynamic_images.pipeline import StageSettings, build_clip, build_dataset, clip_images
-from preprocessing.artefacts.clip_folder import RECORD, clip_folder
+from preprocessing.artefacts.record import RECORD
+from preprocessing.artefacts.clip_folder import clip_folder
 from preprocessing.artefacts.manifest import read_manifest
 from preprocessing.clips import Clip
 from preprocessing.errors import ClipRejectedError, EnvironmentProblemError

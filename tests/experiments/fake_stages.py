@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynamic_images.build import ImageSettings
-from preprocessing.artefacts.clip_folder import ClipFolder, Entry
+from preprocessing.artefacts.clip_folder import ClipFolder
+from preprocessing.artefacts.record import Entry
 from preprocessing.artefacts.plain import plain
 from preprocessing.optical_flow import FlowSettings
 from preprocessing.pipeline import FaceSettings

@@ -14,8 +14,10 @@ from PIL import Image
 
 from dynamic_images.build import ImageSettings, build_images
 from dynamic_images.inspection.gallery import PAGE, write_gallery, write_page
-from preprocessing.artefacts.clip_folder import ClipFolder, clip_folder
+from preprocessing.artefacts.clip_folder import clip_folder
+from preprocessing.artefacts.plain import plain
 from preprocessing.artefacts.manifest import read_manifest, write_manifest
+from preprocessing.artefacts.record import Entry
 
 Visit = Callable[..., Any]
 TITLES = {"temporal_ranked": "TRDI", "motion_intensity": "MIDI"}
@@ -201,23 +203,17 @@ def test_a_clip_without_frames_shows_its_images(gallery: Path, visit: Visit, tmp
 
 
 @pytest.mark.slow
-def test_a_thousand_clips_open_and_filter_at_once(
-    tmp_path: Path, clip: Any, store_clip: Callable[..., ClipFolder], manifest_row: dict[str, Any], visit: Visit
-) -> None:
+def test_a_thousand_clips_open_and_filter_at_once(tmp_path: Path, manifest_row: dict[str, Any], visit: Visit) -> None:
     """Thumbnails of full size, sixty frames each. What makes it quick is asserted; the times are printed (``-s``)."""
     root = tmp_path / "many"
-    first = store_clip(clip_folder(root, "many/s00/c00").folder, clip)
-    build_images(first, ImageSettings(), "upstream", apex=5)
     noise = np.random.default_rng(0).normal(128, 12, (224, 224, 3)).clip(0, 255).astype(np.uint8)
     rows = []
     for number in range(1000):
         clip_id = f"many/s{number // 40:02d}/c{number % 40:02d}"
-        folder = clip_folder(root, clip_id).folder
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in TITLES:
-            Image.fromarray(np.roll(noise, number, axis=0)).save(folder / f"{name}.png", compress_level=1)
-        np.save(folder / "intensity.npy", np.sin(np.linspace(0, np.pi, 60), dtype=np.float32))
-        (folder / "record.json").write_bytes((first / "record.json").read_bytes())
+        with clip_folder(root, clip_id).writing("images", Entry("known", plain(ImageSettings()))) as folder:
+            for name in TITLES:
+                Image.fromarray(np.roll(noise, number, axis=0)).save(folder / f"{name}.png", compress_level=1)
+            np.save(folder / "intensity.npy", np.sin(np.linspace(0, np.pi, 60), dtype=np.float32))
         numbers = {f"number_{k}": (number * (k + 7)) % 101 / 101 for k in range(15)}
         facts = {"clip_id": clip_id, "subject": f"many/s{number // 40:02d}", "emotion": f"e{number % 5}"}
         rows.append(manifest_row | facts | numbers)

@@ -17,7 +17,8 @@ from experiments.runs.systems import Network, side_of
 from experiments.scoring.protocols import Fold
 from fusion_net import ClipTensors, Scaler, load
 from fusion_net.inference import predict, strength
-from preprocessing.artefacts.clip_folder import ClipFolder, Entry, clip_folder
+from preprocessing.artefacts.clip_folder import ClipFolder, clip_folder
+from preprocessing.artefacts.record import Entry
 from preprocessing.errors import ToolkitError, UsageError
 from preprocessing.pipeline import FaceSettings
 

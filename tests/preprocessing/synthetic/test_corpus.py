@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 import shutil
+import subprocess
+import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -15,7 +19,7 @@ import pytest
 from numpy.typing import NDArray
 
 from preprocessing.datasets import synthetic
-from preprocessing.errors import DatasetError, EnvironmentProblemError
+from preprocessing.errors import ClipRejectedError, DatasetError, EnvironmentProblemError
 from preprocessing.synthetic import corpus
 from preprocessing.synthetic.action_units import EMOTIONS
 from preprocessing.synthetic.corpus import draw_clip, generate
@@ -47,7 +51,7 @@ def test_layout(made: Path) -> None:
     assert len(files) == truth.n_frames
     assert int(files[0].stem[3:]) > 0
     assert cv2.imread(str(files[0])).shape == (120, 160, 3)
-    assert {path.name for path in made.iterdir()} == {"frames", "truth", "annotation.csv", "corpus.json"}
+    assert {path.name for path in made.iterdir()} == {"frames", "truth", "drawn", "annotation.csv", "corpus.json"}
 
 
 def test_adapter_reads_it_back(made: Path) -> None:
@@ -95,13 +99,96 @@ def test_interrupted_run_goes_on_to_the_same_bytes(made: Path, tmp_path: Path) -
     with pytest.raises(DatasetError, match="make or finish"):
         synthetic.load(tmp_path)
     # a clip that was being written, and one whose frames never appeared
-    (tmp_path / "frames/s02/.c01.partial").mkdir(parents=True)
-    (tmp_path / "frames/s02/.c01.partial/img3.jpg").write_bytes(b"half")
+    left_over = tmp_path / "frames/s02/.partial-1-aaaaaaaaaaaaaa"
+    left_over.mkdir(parents=True)
+    (left_over / "img3.jpg").write_bytes(b"half")
     shutil.rmtree(tmp_path / "frames/s01/c01")
     left: list[int] = []
     generate(tmp_path, TINY, on_clip=lambda done, of: left.append(done))
     assert left == [2, 3, 4]
     assert digests(tmp_path) == digests(made)
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, cut, flip, lambda path: path.write_bytes(b"")])
+@pytest.mark.parametrize("name", ["frames/s02/c01/img*.jpg", "truth/s02/c01.npz", "drawn/s02/c01.json"])
+def test_a_damaged_clip_is_drawn_again_and_no_other(
+    made: Path, tmp_path: Path, name: str, damage: Callable[[Path], None]
+) -> None:
+    root, _ = copy_of(made, tmp_path)
+    damage(sorted(root.glob(name))[3 if "*" in name else 0])
+    drawn: list[int] = []
+    mended: list[str] = []
+    generate(root, TINY, on_clip=lambda done, of: drawn.append(done), on_mended=mended.append)
+    assert drawn == [4]
+    assert mended in (["s02/c01"], [])  # a record that does not parse is not known to have been one
+    assert digests(root) == digests(made)
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, cut, flip])
+@pytest.mark.parametrize("name", ["annotation.csv", "corpus.json"])
+def test_a_damaged_table_or_record_is_written_again_without_drawing(
+    made: Path, tmp_path: Path, name: str, damage: Callable[[Path], None]
+) -> None:
+    root, _ = copy_of(made, tmp_path)
+    damage(root / name)
+    generate(root, TINY, on_clip=lambda done, of: pytest.fail("a clip was made again"))
+    assert digests(root) == digests(made)
+
+
+def test_a_frame_that_does_not_belong_is_noticed(made: Path, tmp_path: Path) -> None:
+    root, _ = copy_of(made, tmp_path)
+    frames = root / "frames/s01/c01"
+    shutil.copy(next(frames.iterdir()), frames / "img999.jpg")
+    assert digests(generate(root, TINY)) == digests(made)
+
+
+def test_bits_that_changed_by_themselves_are_found_when_all_are_compared(made: Path, tmp_path: Path) -> None:
+    """A failing disk changes no times."""
+    root, _ = copy_of(made, tmp_path)
+    path = next((root / "frames/s01/c01").iterdir())
+    before = path.stat()
+    flip(path)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    generate(root, TINY)
+    assert digests(root) != digests(made)
+    generate(root, TINY, verify=True)
+    assert digests(root) == digests(made)
+
+
+def test_two_processes_that_draw_at_once_end_with_the_same_bytes(made: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from preprocessing.synthetic.corpus import generate;"
+        f"from preprocessing.synthetic.settings import CorpusSettings; generate(Path(sys.argv[1]), {TINY!r})"
+    )
+    both = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "both")]) for _ in range(2)]
+    assert [process.wait(timeout=120) for process in both] == [0, 0]
+    assert digests(tmp_path / "both") == digests(made)
+
+
+def test_a_corpus_of_somebody_is_only_read_and_a_missing_frame_rejects_its_clip(made: Path, tmp_path: Path) -> None:
+    """With the frame left out the motion would be that of another clip, one frame shorter."""
+    for where in ("middle", "end"):
+        root, _ = copy_of(made, tmp_path / where)
+        frames = sorted((root / "frames/s01/c02").iterdir(), key=lambda path: int(path.stem[3:]))
+        gone = frames[5] if where == "middle" else frames[-1]
+        gone.unlink()
+        before = digests(root)
+        clips = {clip.clip_id: clip for clip in synthetic.load(root)}
+        with pytest.raises(ClipRejectedError, match=f"{gone.stem[3:]} .*missing") as caught:
+            clips["synthetic/s01/c02"].frames.digest()
+        assert caught.value.code == "missing_frames"
+        assert clips["synthetic/s01/c01"].frames.digest()
+        assert digests(root) == before
 
 
 def test_other_settings_replace_the_corpus(made: Path, tmp_path: Path) -> None:
