@@ -388,7 +388,7 @@ def _show_scores(run: Path) -> None:
 
 
 def main() -> None:
-    """Entry point of the console script."""
+    """What `experiments.__main__` calls."""
     # the decoders' own words about files that end as rejected rows with a reason; a user's own choice stands
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
