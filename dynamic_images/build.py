@@ -18,8 +18,8 @@ from dynamic_images.representations import REPRESENTATIONS, SPANS, Motion, pooli
 from preprocessing.artefacts.clip_folder import ClipFolder
 from preprocessing.artefacts.files import key_of
 from preprocessing.artefacts.frame_stack import FrameReader
-from preprocessing.artefacts.record import Entry
 from preprocessing.artefacts.plain import plain
+from preprocessing.artefacts.record import Entry
 from preprocessing.errors import ToolkitError
 from preprocessing.optical_flow import FlowSettings, flow
 

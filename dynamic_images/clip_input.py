@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from dynamic_images import build
 from dynamic_images.representations import Motion
 from preprocessing.artefacts.clip_folder import ClipFolder
-from preprocessing.artefacts.record import Entry
 from preprocessing.artefacts.files import key_of
 from preprocessing.artefacts.frame_stack import FrameReader
 from preprocessing.artefacts.plain import plain
+from preprocessing.artefacts.record import Entry
 from preprocessing.errors import ToolkitError
 from preprocessing.optical_flow import FlowSettings
 
@@ -55,12 +55,12 @@ class ClipArtefacts:
     @cached_property
     def crops(self) -> FrameReader:
         """(T, S, S, 3) uint8, aligned, one frame at a time; frame 0 is the onset."""
-        return FrameReader(self.folder / "crops.npy")
+        return self.folder.frames("crops.npy")
 
     @cached_property
     def flow(self) -> FrameReader:
         """(T, S/2, S/2, 2) float16, onset → t, px of the crop."""
-        return FrameReader(self.folder / "flow.npy")
+        return self.folder.frames("flow.npy")
 
     @cached_property
     def landmarks(self) -> NDArray[np.float32]:

@@ -13,11 +13,14 @@ from dynamic_images.clip_input import ClipArtefacts, ClipInput, InputUse, finish
 from dynamic_images.encoding import view_of
 from dynamic_images.inputs import INPUTS, recorded_use
 from preprocessing.artefacts.clip_folder import ClipFolder, clip_folder
-from preprocessing.artefacts.record import Entry
 from preprocessing.artefacts.files import key_of
 from preprocessing.artefacts.plain import plain
+from preprocessing.artefacts.record import Entry
 from preprocessing.errors import ToolkitError, UsageError
 from preprocessing.workers import unordered
+
+PREFIX = "input "
+"""Of the entries of inputs in the record of a clip."""
 
 
 def build_inputs(
@@ -42,6 +45,7 @@ def build_inputs(
     todo = []
     for clip_id in clip_ids:
         folder = clip_folder(cache, clip_id)
+        folder.discard(*{one.stage for one in folder.damage() if one.stage.startswith(PREFIX)})
         missing = tuple(one for one in uses if not _is_fresh(folder, clip_id, one))
         if missing:
             todo.append((folder, clip_id, missing))
@@ -126,9 +130,15 @@ def _is_fresh(folder: ClipFolder, clip_id: str, one: InputUse) -> bool:
 
 def _make(folder: ClipFolder, clip_id: str, uses: Sequence[InputUse]) -> str:
     cv2.setNumThreads(1)  # parallelism is over clips
+    with folder.locked():
+        _make_each(folder, clip_id, uses)
+    return clip_id
+
+
+def _make_each(folder: ClipFolder, clip_id: str, uses: Sequence[InputUse]) -> None:
     artefacts = ClipArtefacts(folder)
     for one in uses:
-        if one.input.make is None:
+        if one.input.make is None or _is_fresh(folder, clip_id, one):  # by another process meanwhile
             continue
         entry = Entry(_key(folder, one), plain(one.settings))
         try:
@@ -141,7 +151,6 @@ def _make(folder: ClipFolder, clip_id: str, uses: Sequence[InputUse]) -> str:
             np.save(scratch / f"{one.label}.npy", array)
             if one.input.view is not None:
                 _write_png(scratch / f"{one.label}.png", view_of(array, one.input.view))
-    return clip_id
 
 
 def _write_png(path: Path, picture: NDArray[np.uint8]) -> None:
@@ -150,7 +159,7 @@ def _write_png(path: Path, picture: NDArray[np.uint8]) -> None:
 
 
 def _stage(one: InputUse) -> str:
-    return f"input {one.label}"
+    return f"{PREFIX}{one.label}"
 
 
 def _key(folder: ClipFolder, one: InputUse) -> str:

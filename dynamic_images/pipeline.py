@@ -222,7 +222,7 @@ def clip_images(
     uses = [use(name) for name in inputs]
     build_inputs(Path(cache), [clip.clip_id], uses)
     folder = clip_folder(Path(cache), clip.clip_id)
-    return {one.name: np.load(input_path(folder, one)) for one in uses}
+    return {one.name: folder.load(input_path(folder, one).name) for one in uses}
 
 
 @cache

@@ -29,8 +29,8 @@ from preprocessing.artefacts.clip_folder import ClipFolder, Damage, clip_folder
 from preprocessing.artefacts.files import digest as digest_of
 from preprocessing.artefacts.files import key_of
 from preprocessing.artefacts.members import write_members
-from preprocessing.artefacts.record import Entry
 from preprocessing.artefacts.plain import plain
+from preprocessing.artefacts.record import Entry
 from preprocessing.datasets.streams import Source, StreamClip
 from preprocessing.errors import ClipRejectedError, DatasetError
 from preprocessing.workers import unordered

@@ -1,5 +1,15 @@
-"""``python -m experiments`` is ``mer``."""
+"""``mer``, also as ``python -m experiments``: signals are seen to first, then the libraries are loaded."""
 
-from experiments.cli import main
+from experiments.signals import leave_at_once
 
-main()
+
+def main() -> None:
+    """Entry point of the console script."""
+    leave_at_once()
+    from experiments.cli import main as run  # takes two seconds
+
+    run()
+
+
+if __name__ == "__main__":
+    main()

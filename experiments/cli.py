@@ -94,6 +94,9 @@ def dataset(
         list[str] | None,
         typer.Option("--input", metavar="NAME", help="Make this input of every clip too, e.g. apex_strain."),
     ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Compare every file with its record, and make again what is damaged.")
+    ] = False,
     jobs: Jobs = 0,
 ) -> None:
     """Faces, flow and dynamic images of every clip. Resumable; a second call does only what changed."""
@@ -102,9 +105,14 @@ def dataset(
     if check_csv is not None and not paths.dataset.members:
         raise UsageError(f"--check-csv has no effect on {name}, which is not a composite: leave it out")
     uses = [use(one) for one in further or ()]
-    manifest = preparation.make_dataset(paths, settings, jobs, _progress)
+    mended: list[str] = []
+    manifest = preparation.make_dataset(paths, settings, jobs, _progress, verify, mended.append)
     preparation.make_inputs(paths, uses, jobs, _progress)
     out.print(provenance.description(paths.cache), markup=False)
+    for line in mended:
+        out.print(f"mended {line}", markup=False)
+    if verify:
+        out.print(f"every file was compared with its record: {len(mended)} clips had damaged files")
     rejected = manifest[manifest["status"] == "rejected"]
     out.print(f"{len(manifest)} clips, {len(manifest) - len(rejected)} usable, {len(rejected)} rejected")
     for row in rejected.itertuples():
@@ -362,7 +370,7 @@ def _show_scores(run: Run) -> None:
 
 
 def main() -> None:
-    """Entry point of the console script."""
+    """What `experiments.__main__` calls."""
     # the decoders' own words about files that end as rejected rows with a reason; a user's own choice stands
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)

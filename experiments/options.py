@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -14,6 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from experiments.config import Config, load_config
+from experiments.signals import WORDS, Terminated, tidying_up
 from preprocessing.datasets import OWN
 from preprocessing.errors import ToolkitError, UsageError
 from preprocessing.workers import cores
@@ -61,7 +63,8 @@ def guarded_command(command: F) -> F:
     def guarded(*args: Any, **kwargs: Any) -> Any:
         code = 1
         try:
-            return command(*args, **kwargs)
+            with tidying_up():
+                return command(*args, **kwargs)
         except UsageError as error:
             code, text = 2, str(error)
         except (ToolkitError, ValueError) as error:
@@ -70,9 +73,11 @@ def guarded_command(command: F) -> F:
             # numpy's has neither number nor name when the disk is full
             what = error.strerror or f"a file cannot be written ({error}); is the disk full?"
             text = f"{what}{f': {error.filename}' if error.filename else ''}. What is finished is kept."
+        except Terminated:
+            code, text = 143, WORDS[signal.SIGTERM]
         except KeyboardInterrupt:
-            code, text = 130, "interrupted: what is finished is kept, the same command goes on from there"
-        err.print(Text(text) if code == 130 else Text.assemble(("error: ", "red"), text))
+            code, text = 130, WORDS[signal.SIGINT]
+        err.print(Text(text) if code > 128 else Text.assemble(("error: ", "red"), text))
         raise typer.Exit(code)
 
     return guarded  # type: ignore[return-value]

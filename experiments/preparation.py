@@ -15,6 +15,7 @@ from dynamic_images.kinds import build_artefacts, may_mirror
 from experiments.config import Config, fitted_to
 from experiments.progress import Progress, Step
 from experiments.runs import provenance
+from preprocessing.artefacts.clip_folder import Damage
 from preprocessing.artefacts.manifest import MANIFEST, read_manifest
 from preprocessing.datasets import DATASETS, Composite, Dataset, DataSettings, LabelRule, find_dataset, read_schemes
 from preprocessing.datasets.composite_check import differences
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from fusion_net.inputs import ClipTensors
 
 SYNTHETIC = "synthetic"
+
+Told = Callable[[str], None]
 
 Given = Mapping[str, Callable[[Sequence[str]], Any]]
 """Inputs that do not come from the cache: name → (clip ids → (N, C) array)."""
@@ -73,14 +76,32 @@ def corpus_root(config: Config) -> Path:
     return Path("data") / _corpus_name(config)
 
 
-def make_corpus(at: Path | None, config: Config, jobs: int, progress: Progress) -> Path:
-    """Generate the synthetic corpus, or what is missing of it; returns its root."""
+def make_corpus(
+    at: Path | None, config: Config, jobs: int, progress: Progress, verify: bool = False, on_mended: Told | None = None
+) -> Path:
+    """Generate the synthetic corpus, or what is missing or damaged of it; returns its root."""
+    root = at or corpus_root(config)
     with progress("drawing clips") as step:
-        return generate(at or corpus_root(config), config["corpus"], jobs, lambda done, total: step(done, total, ""))
+        return generate(root, config["corpus"], jobs, lambda done, total: step(done, total, ""), verify, on_mended)
 
 
-def make_dataset(paths: DatasetPaths, config: Config, jobs: int, progress: Progress) -> pd.DataFrame:
+def make_dataset(
+    paths: DatasetPaths,
+    config: Config,
+    jobs: int,
+    progress: Progress,
+    verify: bool = False,
+    on_mended: Told | None = None,
+) -> pd.DataFrame:
     """All offline stages of a data set; returns its manifest.
+
+    Args:
+        paths: the data set.
+        config: settings.
+        jobs: processes.
+        progress: display of long work.
+        verify: compare every byte of every file with its record, not only of files that were touched.
+        on_mended: told each damaged file that was made again, as a line of text.
 
     Raises:
         UsageError: no root was given.
@@ -92,10 +113,16 @@ def make_dataset(paths: DatasetPaths, config: Config, jobs: int, progress: Progr
     if paths.root is None:
         raise UsageError(f"the folder of {paths.dataset.name} is not given: add --root /path (with make: ROOT=/path)")
     if paths.ours:
-        make_corpus(paths.root, config, jobs, progress)
+        drawn = None if on_mended is None else lambda clip: on_mended(f"{clip}: drawn again")
+        make_corpus(paths.root, config, jobs, progress, verify, drawn)
     clips, survey = paths.dataset.clips(paths.root, paths.settings)
+
+    def mended(clip_id: str, damage: Sequence[Damage]) -> None:
+        if on_mended:
+            on_mended(f"{clip_id}: {', '.join(one.file for one in damage)} made again")
+
     with progress("faces, flow, dynamic images" if paths.dataset.has_frames else "images") as step:
-        build_artefacts(clips, paths.cache, config.sections, jobs, told_clip_by_clip(step, len(clips)))
+        build_artefacts(clips, paths.cache, config.sections, jobs, told_clip_by_clip(step, len(clips)), verify, mended)
     provenance.describe(paths.cache, clips, paths.settings, survey)
     return read_manifest(paths.cache)
 

@@ -231,7 +231,7 @@ def _tensor(array: NDArray[Any], one: InputUse, size: int) -> NDArray[Any]:
 def _read(folder: ClipFolder, clip_id: str, one: InputUse) -> NDArray[Any]:
     path = input_path(folder, one)
     try:
-        array = np.load(path, allow_pickle=False)
+        array = folder.load(path.name)
     except (OSError, ValueError, EOFError) as error:
         raise ToolkitError(f"{clip_id}: {path.name} cannot be read ({error}): build this clip again") from error
     side = array.shape[-2] if array.ndim > 2 else 0

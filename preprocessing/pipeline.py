@@ -16,8 +16,8 @@ from preprocessing import optical_flow
 from preprocessing.artefacts.clip_folder import ClipFolder
 from preprocessing.artefacts.files import key_of
 from preprocessing.artefacts.frame_stack import FrameReader, FrameWriter
-from preprocessing.artefacts.record import Entry
 from preprocessing.artefacts.plain import plain
+from preprocessing.artefacts.record import Entry
 from preprocessing.clips import MIN_FRAMES, Clip
 from preprocessing.errors import ClipRejectedError, ToolkitError
 from preprocessing.faces import alignment

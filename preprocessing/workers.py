@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from itertools import starmap
 from typing import Any, TypeVar
@@ -15,6 +16,7 @@ from joblib import Parallel, delayed
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from preprocessing.errors import EnvironmentProblemError
+from preprocessing.worker_leftovers import announce
 
 T = TypeVar("T")
 
@@ -44,13 +46,32 @@ def unordered(function: Callable[..., T], tasks: Sequence[tuple[Any, ...]], jobs
     if jobs == 1 or len(tasks) < 2:
         yield from starmap(function, tasks)
         return
+    announce()
     parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", **options)
     try:
-        yield from parallel(delayed(_attached)(os.getpid(), function, task) for task in tasks)
+        with _interrupts_held_back():
+            results = parallel(delayed(_attached)(os.getpid(), function, task) for task in tasks)
+        yield from results
     except TerminatedWorkerError as error:
         raise EnvironmentProblemError(
             f"one of {jobs} worker processes was killed, most often because memory ran out: try again with fewer --jobs"
         ) from error
+
+
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Ctrl-C comes to this process when the block ends, and never to workers that are started in it.
+
+    They inherit what is held back. One that is still importing would otherwise print a traceback.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _attached(parent: int, function: Callable[..., T], task: tuple[Any, ...]) -> T:

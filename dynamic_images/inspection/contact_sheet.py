@@ -28,7 +28,6 @@ from dynamic_images.inspection.input_rows import (
 )
 from preprocessing.artefacts.clip_folder import ClipFolder
 from preprocessing.artefacts.files import atomic, key_of
-from preprocessing.artefacts.frame_stack import FrameReader
 from preprocessing.artefacts.manifest import FACTS, number, words
 from preprocessing.artefacts.record import Entry
 from preprocessing.errors import ToolkitError

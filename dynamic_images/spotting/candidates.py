@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from dynamic_images.spotting.motion_curve import VERSION, Candidate, SpotSettings, find_candidates, motion_curve
 from preprocessing.artefacts.clip_folder import ClipFolder, clip_folder
 from preprocessing.artefacts.files import key_of
-from preprocessing.artefacts.record import Entry
 from preprocessing.artefacts.plain import plain
+from preprocessing.artefacts.record import Entry
 from preprocessing.clips import Clip
 from preprocessing.errors import ClipRejectedError
 from preprocessing.faces.landmarks import Landmarker

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from dynamic_images.build import ImageSettings, build_images
 from preprocessing.artefacts.clip_folder import ClipFolder, clip_folder
 from preprocessing.artefacts.plain import plain
+from preprocessing.artefacts.record import Entry
 from preprocessing.optical_flow import FlowSettings
 from preprocessing.pipeline import FaceSettings
-from preprocessing.artefacts.record import Entry
 
 SIZE = 64
 

@@ -21,8 +21,8 @@ from dynamic_images.encoding import view_of
 from dynamic_images.input_cache import build_inputs, fitting_inputs, input_path, made_inputs
 from dynamic_images.inputs import INPUTS, use
 from dynamic_images.precomputed import StreamSettings, build_streams
-from preprocessing.artefacts.record import RECORD, Entry
 from preprocessing.artefacts.clip_folder import ClipFolder
+from preprocessing.artefacts.record import RECORD, Entry
 from preprocessing.datasets.streams import Source, StreamClip
 from preprocessing.errors import ToolkitError, UsageError
 

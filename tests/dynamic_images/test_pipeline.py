@@ -14,9 +14,9 @@ import pytest
 
 from dynamic_images.build import ImageSettings
 from dynamic_images.pipeline import StageSettings, build_clip, build_dataset, clip_images
-from preprocessing.artefacts.record import RECORD
 from preprocessing.artefacts.clip_folder import clip_folder
 from preprocessing.artefacts.manifest import read_manifest
+from preprocessing.artefacts.record import RECORD
 from preprocessing.clips import Clip
 from preprocessing.errors import ClipRejectedError, EnvironmentProblemError
 from preprocessing.pipeline import FaceSettings

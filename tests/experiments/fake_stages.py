@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from dynamic_images.build import ImageSettings
 from preprocessing.artefacts.clip_folder import ClipFolder
-from preprocessing.artefacts.record import Entry
 from preprocessing.artefacts.plain import plain
+from preprocessing.artefacts.record import Entry
 from preprocessing.optical_flow import FlowSettings
 from preprocessing.pipeline import FaceSettings
 

@@ -18,9 +18,9 @@ from dynamic_images.input_cache import input_path
 from dynamic_images.inputs import use
 from fusion_net.inputs import UNLABELLED, ClipTensors, Scaler, load_clips, motion_part, resize, subset
 from fusion_net.models.afn import INPUTS
-from preprocessing.artefacts.record import Entry
 from preprocessing.artefacts.clip_folder import clip_folder
 from preprocessing.artefacts.frame_stack import FrameReader
+from preprocessing.artefacts.record import Entry
 from preprocessing.errors import ToolkitError
 
 CLASSES = ("happiness", "surprise")

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from preprocessing.artefacts.record import RECORD
 from preprocessing.artefacts.clip_folder import ClipFolder
+from preprocessing.artefacts.record import RECORD
 from preprocessing.clips import Clip
 from preprocessing.errors import ClipRejectedError, UsageError
 from preprocessing.faces import alignment

@@ -15,8 +15,8 @@ from PIL import Image
 from dynamic_images.build import ImageSettings, build_images
 from dynamic_images.inspection.gallery import PAGE, write_gallery, write_page
 from preprocessing.artefacts.clip_folder import clip_folder
-from preprocessing.artefacts.plain import plain
 from preprocessing.artefacts.manifest import read_manifest, write_manifest
+from preprocessing.artefacts.plain import plain
 from preprocessing.artefacts.record import Entry
 
 Visit = Callable[..., Any]
