@@ -68,7 +68,6 @@ ROOMS = (
     "preprocessing/clips",
     "preprocessing/faces",
     "preprocessing/datasets",
-    "preprocessing/synthetic",
     "preprocessing/pipeline",
     "dynamic_images/rank_pooling",
     "dynamic_images/motion_intensity",

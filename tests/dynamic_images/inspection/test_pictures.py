@@ -22,7 +22,9 @@ from preprocessing.datasets.streams import Source, StreamClip
 def framed(tmp_path: Path, clip_folder: ClipFolder, manifest_row: dict[str, Any]) -> pd.DataFrame:
     """The manifest of clips with frames."""
     row = manifest_row | build_images(clip_folder, ImageSettings(), "upstream", apex=5)
-    write_manifest(tmp_path / "cache", [row, {"clip_id": "known/sub02/b", "status": "rejected"}])
+    write_manifest(
+        tmp_path / "cache", [row, {"clip_id": "known/sub02/b", "subject": "known/sub02", "status": "rejected"}]
+    )
     return read_manifest(tmp_path / "cache")
 
 

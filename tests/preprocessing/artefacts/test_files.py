@@ -14,6 +14,7 @@ import pytest
 
 from preprocessing.artefacts import files
 from preprocessing.artefacts.files import atomic, digest, is_scratch, key_of, remove_leftovers, scratch_path, write_text
+from preprocessing.faces.landmarks import LANDMARKERS, DlibLandmarker
 from preprocessing.optical_flow import FlowSettings
 from preprocessing.pipeline import FaceSettings
 
@@ -28,8 +29,10 @@ class TestKeys:
         assert key_of("faces", 1, {"b": 2, "a": (1.5, None)}) == "4ccca5b5165190a0e4cc48a9"
 
     @pytest.mark.parametrize("settings", [FaceSettings(), FlowSettings()], ids=["faces", "flow"])
-    def test_every_setting_counts(self, settings: Any) -> None:
+    def test_every_setting_counts(self, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(LANDMARKERS, "mine", DlibLandmarker)
         other = {"size": 224, "landmark_frames": 3, "check_every": 7, "stabilise": False, "landmark_model": "x.dat"}
+        other |= {"library": "mine"}
         other |= {"method": "farneback", "denoise": 2.0, "window": 7.0, "prior": 0.1}
         names = [field.name for field in dataclasses.fields(settings)]
         keys = {key_of(dataclasses.replace(settings, **{name: other[name]})) for name in names}
