@@ -66,12 +66,18 @@ def test_nothing_else_lies_in_the_folder_and_a_second_save_gives_the_same_bytes(
     [
         (lambda d: d.update(format=99), "format 3"),
         (lambda d: d.update(model="resnet"), "'resnet' is not one of afn"),
-        (lambda d: d["settings"].update(features=32), r"has shape \(8, 32\), wanted \(8, 64\)"),
+        (
+            lambda d: d["settings"].update(features=32),
+            r"weight streams.temporal_ranked.2.linear.weight has shape \(16, 64\), wanted \(32, 64\)",
+        ),
         (lambda d: d["settings"].update(colour="blue"), "settings colour"),
         (lambda d: d["settings"].pop("dropout"), "settings dropout"),
         (lambda d: d["settings"].update(fusion="product"), "afn.fusion = 'product'"),
         (lambda d: d["settings"].update(gate=2.0), r"gate 2.0 is outside 0 \.\. 1"),
-        (lambda d: d.update(classes=["happiness", "other"]), r"has shape \(5,\), wanted \(2,\)"),
+        (
+            lambda d: d.update(classes=["happiness", "other"]),
+            r"weight classifier.weight has shape \(5, 16\), wanted \(2, 16\)",
+        ),
         (lambda d: d.update(inputs=["frames"]), "does not fit"),
         (
             lambda d: d.update(inputs=d["inputs"][:1], scales={"temporal_ranked": 1.0}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -39,8 +40,9 @@ def clips(tmp_path_factory: pytest.TempPathFactory, write_frames: Callable[..., 
     for name, subject in (("a", 1), ("b", 2)):
         truth, frames = draw_clip(settings, subject=subject, clip=0, emotion="happiness")
         steps = set(np.linspace(truth.onset, truth.apex, FRAMES).astype(int).tolist())
-        write_frames(root / name, [frame for t, frame in enumerate(frames) if t in steps])
-    write_frames(root / "wall", [np.full((360, 320, 3), 90, np.uint8)] * FRAMES)
+        write_frames(root / name, [frame for t, frame in enumerate(islice(frames, truth.apex + 1)) if t in steps])
+    plaster = np.random.default_rng(0).integers(60, 120, (360, 320, 3)).astype(np.uint8)
+    write_frames(root / "wall", [plaster] * FRAMES)
     emotions = {"a": "happiness", "wall": "calm", "b": None}
     return [
         Clip(f"mine/s/{name}", "mine/s", image_sequence(root / name), offset=FRAMES - 1, fps=25.0, emotion=emotion)
