@@ -28,7 +28,8 @@ class FrameReport:
         gaps: places inside at which frames are missing, by their times or by the numbers of the files.
         unnumbered: pictures beside the numbered ones that carry no number and were passed over.
         repeated: that show the frame before them again.
-        blank_start, blank_end: of one colour at the beginning (with a fade that follows) and at the end, left out.
+        blank_start, blank_end: of one colour at the beginning (with a fade that follows), and of one colour in whole or
+            in part at the end; left out.
     """
 
     declared: int | None = None

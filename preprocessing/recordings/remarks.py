@@ -27,7 +27,7 @@ def recording_notes(row: Mapping[str, Any]) -> list[str]:
     if places := count("gaps"):
         found.append(f"frames are missing, or the recording pauses, at {places} place{_s(places)}")
     if blank:
-        found.append(f"{blank} blank or fading frame{_s(blank)} at the ends left out")
+        found.append(f"{blank} blank, half or fading frame{_s(blank)} at the ends left out")
     if repeated >= MANY_REPEATED * n_frames > 0:
         found.append(f"{repeated} of {n_frames} frames repeat the one before: recorded at a lower rate than stored")
     if halves := count("deinterlaced_frames"):

@@ -22,6 +22,7 @@ FLAT = 3.0  # grey levels within which rows are of one colour, as a decoder leav
 PART = 0.125  # share of the height that loses its picture from one frame to the next
 REPEAT = 0.1  # of the change between frames that is seldom exceeded (in a tenth of them)
 MOST_BLANK = 0.5  # share of the frames
+BLANK_FRAME, HALF = "is of one colour", "lacks its lower part, which is of one colour"
 GRID = 64  # lines looked at along the shorter side
 
 
@@ -72,8 +73,9 @@ def sound_frames(frames: Iterator[Frame], report: FrameReport, first: int = 0, t
         frames: of one recording, in order.
         report: see `FrameReport`.
         first: number of the first frame, for messages.
-        trim: leave out blank frames at the start, with the fade that follows, and at the end. Without it, which is for
-            clips whose first and last frame somebody annotated, they are refused too.
+        trim: leave out blank frames at the start, with the fade that follows, and blank or half ones at the end, where
+            a file was cut off. Without it, which is for clips whose first and last frame somebody annotated, they are
+            refused too.
 
     Raises:
         ClipRejectedError: ``broken_frame``, with the number of the frame.
@@ -84,26 +86,25 @@ def sound_frames(frames: Iterator[Frame], report: FrameReport, first: int = 0, t
 
 def _without_blank(items: Iterator[Item], report: FrameReport, trim: bool) -> Iterator[Item]:
     before: Look | None = None
-    blank: list[int] = []
+    broken: list[tuple[int, str]] = []
     total = 0
     for t, frame, look in items:
         total += 1
-        if look.is_blank(before):
-            blank.append(t)
+        if look.is_broken(before):
+            broken.append((t, HALF if look.spread >= BLANK and before and look.lacks_part(before) else BLANK_FRAME))
             if not trim:
-                raise _broken(t, "is of one colour")
+                raise _broken(*broken[0])
             continue
         if before is None:
-            report.blank_start = len(blank)
-        elif blank:
-            raise _broken(blank[0], "is of one colour")
-        before, blank = look, []
+            report.blank_start = len(broken)
+        elif broken:
+            raise _broken(*broken[0])
+        before, broken = look, []
         yield t, frame, look
-    report.blank_end = len(blank)
-    if total and report.blank_start + len(blank) >= MOST_BLANK * total:
-        raise ClipRejectedError(
-            "broken_frame", f"{report.blank_start + len(blank)} of {total} frames are of one colour: cut the recording"
-        )
+    report.blank_end = len(broken)
+    left_out = report.blank_start + len(broken)
+    if total and left_out >= MOST_BLANK * total:
+        raise ClipRejectedError("broken_frame", f"{left_out} of {total} frames show no picture: cut the recording")
 
 
 def _without_fade(items: Iterator[Item], report: FrameReport) -> Iterator[Item]:
@@ -131,10 +132,8 @@ def _whole(items: Iterator[Item], report: FrameReport) -> Iterator[Frame]:
     before: Look | None = None
     for t, frame, look in items:
         if before is not None:
-            if look.lacks_part(before):
-                raise _broken(t, "lacks its lower part, which is of one colour")
             if len(looks) == 1 and before.lacks_part(look):
-                raise _broken(looks[0][0], "lacks its lower part, which is of one colour")
+                raise _broken(looks[0][0], HALF)
             if before.pixels.shape == look.pixels.shape:
                 changes.append(float(np.abs(look.pixels - before.pixels).mean()))
         looks.append((t, look.spread))

@@ -25,7 +25,7 @@ def test_there_is_nothing_to_say_of_a_plain_recording() -> None:
         ({"deinterlaced_frames": 100}, "interlaced: 100 frames"),
         ({"unnumbered_frames": 1}, "1 picture without a number"),
         ({"bit_depth": 12}, "12 bits a sample"),
-        ({"n_frames": 90, "blank_start_frames": 10}, "10 blank or fading frames"),
+        ({"n_frames": 90, "blank_start_frames": 10}, "10 blank, half or fading frames"),
     ],
 )
 def test_what_is_strange_is_one_remark(change: dict[str, int], words: str) -> None:

@@ -85,11 +85,11 @@ def test_an_annotated_clip_may_not_be_blank_at_its_ends(film: list[Frame], at: i
 
 
 def test_a_recording_that_is_blank_for_the_most_part_is_refused(film: list[Frame]) -> None:
-    with pytest.raises(ClipRejectedError, match="12 of 22 frames are of one colour"):
+    with pytest.raises(ClipRejectedError, match="12 of 22 frames show no picture"):
         passed([*[BLACK] * 12, *film[:10]])
 
 
-@pytest.mark.parametrize("at", [0, 12, 29])
+@pytest.mark.parametrize("at", [0, 12, 28])
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
 def test_a_frame_without_its_lower_part_is_refused_by_its_number(film: list[Frame], at: int, share: float) -> None:
     """As decoders leave a picture file that was cut off."""
@@ -97,6 +97,16 @@ def test_a_frame_without_its_lower_part_is_refused_by_its_number(film: list[Fram
     broken[round(len(broken) * (1 - share)) :] = 128
     with pytest.raises(ClipRejectedError, match=f"frame {at} lacks its lower part"):
         passed([*film[:at], broken, *film[at + 1 :]])
+
+
+def test_a_half_frame_at_the_end_is_left_out_where_nobody_annotated_it(film: list[Frame]) -> None:
+    """A recording that was cut off inside its last frame."""
+    broken = film[29].copy()
+    broken[45:] = 128
+    found, report = passed([*film[:29], broken])
+    assert (len(found), report.blank_end) == (29, 1)
+    with pytest.raises(ClipRejectedError, match="frame 29 lacks its lower part"):
+        passed([*film[:29], broken], trim=False)
 
 
 def test_bars_below_a_picture_are_no_damage(film: list[Frame]) -> None:
