@@ -143,7 +143,7 @@ def _make_each(folder: ClipFolder, clip_id: str, uses: Sequence[InputUse]) -> No
         entry = Entry(_key(folder, one), plain(one.settings))
         try:
             array = one.input.make(artefacts, one.settings)
-        except (OSError, ValueError, EOFError) as error:
+        except (OSError, ValueError, IndexError, EOFError) as error:
             raise ToolkitError(
                 f"{clip_id}: {one.input.title} cannot be made ({error}): build this clip again with `mer dataset`"
             ) from error

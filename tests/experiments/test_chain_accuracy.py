@@ -22,6 +22,7 @@ from preprocessing.optical_flow import FlowSettings
 from preprocessing.synthetic import action_units
 from preprocessing.synthetic.corpus import generate
 from preprocessing.synthetic.truth import load_truth
+from tests.overwriting import overwrite
 
 SMOOTHING = 0.02
 
@@ -53,8 +54,8 @@ def broken(cache: Path, tmp_path: Path) -> Callable[[str, Callable[[NDArray[Any]
     def make(name: str, change: Callable[[NDArray[Any]], NDArray[Any]]) -> Path:
         copy = shutil.copytree(cache, tmp_path / "synthetic")
         for clip_id in truth.usable(copy):
-            path = clip_folder(copy, clip_id) / name
-            np.save(path, change(np.load(path)))
+            folder = clip_folder(copy, clip_id)
+            overwrite(folder, name, change(folder.load(name)))
         return Path(copy)
 
     return make

@@ -22,6 +22,7 @@ from preprocessing.artefacts.clip_folder import clip_folder
 from preprocessing.artefacts.frame_stack import FrameReader
 from preprocessing.artefacts.record import Entry
 from preprocessing.errors import ToolkitError
+from tests.overwriting import overwrite
 
 CLASSES = ("happiness", "surprise")
 
@@ -157,7 +158,7 @@ class TestMaking:
         assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == times
 
     def test_what_cannot_be_made_names_clip_and_input(self, manifest: pd.DataFrame, tmp_path: Path) -> None:
-        (clip_folder(tmp_path, "toy/s0/c1") / "crops.npy").write_bytes(b"broken")
+        overwrite(clip_folder(tmp_path, "toy/s0/c1"), "crops.npy", np.zeros((3, 4), np.uint8))
         with pytest.raises(ToolkitError, match=r"toy/s0/c1: frames cannot be made"):
             load_clips(manifest, tmp_path, ["frames"], ("a",), None, size=16)
 
@@ -184,20 +185,27 @@ def test_a_missing_input_is_told_before_anything_is_read(tmp_path: Path) -> None
         (np.zeros((0, 0, 3), np.float32), r"has shape \(0, 0, 3\)"),
         (np.full((12, 12, 3), np.nan, np.float32), "holds values that are not finite"),
         (np.full((12, 12, 3), np.inf, np.float32), "holds values that are not finite"),
-        (b"no array", "cannot be read"),
-        (b"", "cannot be read"),
+        (b"no array", r"is no whole \.npy file"),
+        (b"", r"is no whole \.npy file"),
     ],
 )
 def test_an_unusable_artefact_names_clip_and_file(tmp_path: Path, content: np.ndarray | bytes, said: str) -> None:
     manifest = write_cache(tmp_path)
-    path = clip_folder(tmp_path, "toy/s1/c2") / "temporal_ranked.npy"
-    if isinstance(content, bytes):
-        path.write_bytes(content)
-    else:
-        np.save(path, content)
-    with pytest.raises(ToolkitError, match=rf"toy/s1/c2: temporal_ranked\.npy {said}") as caught:
+    overwrite(clip_folder(tmp_path, "toy/s1/c2"), "temporal_ranked.npy", content)
+    with pytest.raises(ToolkitError, match=rf"s1/c2.*temporal_ranked\.npy {said}") as caught:
         load_clips(manifest, tmp_path, INPUTS, CLASSES, ["happiness"] * 4, size=6)
     assert "\n" not in str(caught.value)
+
+
+def test_one_changed_bit_of_an_input_is_noticed(tmp_path: Path) -> None:
+    """Same size, other content: the network would be trained on other tensors."""
+    manifest = write_cache(tmp_path)
+    path = clip_folder(tmp_path, "toy/s1/c2") / "temporal_ranked.npy"
+    data = bytearray(path.read_bytes())
+    data[-5] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ToolkitError, match=r"temporal_ranked\.npy \(stage images\) is not what was written.*--verify"):
+        load_clips(manifest, tmp_path, INPUTS, CLASSES, ["happiness"] * 4, size=6)
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from experiments.runs.run import Run, read_predictions, to_csv
 from experiments.runs.systems import Network, System
 from fusion_net.inputs import ClipTensors
 from preprocessing.artefacts.clip_folder import clip_folder
+from preprocessing.artefacts.record import Entry
 from preprocessing.errors import ToolkitError, UsageError
 
 
@@ -35,8 +36,9 @@ def faces(tmp_path_factory: pytest.TempPathFactory, toy_cache: Path, toy_data: C
     scale = 24 / np.array(drawn_face.picture.shape[1::-1])
     for clip_id in toy_data.clip_ids:
         folder = clip_folder(cache, clip_id)
-        np.save(folder / "landmarks.npy", (drawn_face.points * scale).astype(np.float32))
-        np.save(folder / "crops.npy", np.full((5, 24, 24, 3), 128, np.uint8))
+        with folder.writing("faces", Entry("faces key", {})) as scratch:
+            np.save(scratch / "landmarks.npy", (drawn_face.points * scale).astype(np.float32))
+            np.save(scratch / "crops.npy", np.full((5, 24, 24, 3), 128, np.uint8))
     return cache
 
 
