@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from preprocessing.errors import ClipRejectedError
 from preprocessing.recordings.contract import Frame, FrameReport
@@ -31,12 +31,12 @@ class Look:
     """What little is looked at of a frame.
 
     Attributes:
-        pixels: (h, w, 3) int16, every so many-th pixel.
-        spread: standard deviation over them, grey levels.
+        pixels: (h, w, 3) uint8, every so many-th pixel.
+        spread: standard deviation of their grey, levels.
         tail: share of the height, from the bottom, that is of one colour.
     """
 
-    pixels: NDArray[np.int16]
+    pixels: Frame
     spread: float
     tail: float
 
@@ -44,11 +44,12 @@ class Look:
     def at(cls, frame: Frame) -> Look:
         """Look at a frame."""
         step = max(1, min(frame.shape[:2]) // GRID)
-        pixels = frame[::step, ::step].astype(np.int16)
-        low, high = pixels.min(axis=1)[::-1], pixels.max(axis=1)[::-1]  # rows from the bottom
+        pixels = np.ascontiguousarray(frame[::step, ::step])
+        low, high = (cv2.reduce(pixels, 1, how)[::-1, 0] for how in (cv2.REDUCE_MIN, cv2.REDUCE_MAX))  # from the bottom
         within = (np.maximum.accumulate(high) - np.minimum.accumulate(low)).max(axis=1) <= FLAT
         tail = len(within) if within.all() else int(within.argmin())
-        return cls(pixels, float(pixels.mean(axis=2).std()), tail / len(within))
+        _, spread = cv2.meanStdDev(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY))
+        return cls(pixels, float(spread[0, 0]), tail / len(within))
 
     def is_blank(self, before: Look | None) -> bool:
         """Whether the frame shows no picture, on its own or beside the last one that was whole."""
@@ -135,7 +136,7 @@ def _whole(items: Iterator[Item], report: FrameReport) -> Iterator[Frame]:
             if len(looks) == 1 and before.lacks_part(look):
                 raise _broken(looks[0][0], HALF)
             if before.pixels.shape == look.pixels.shape:
-                changes.append(float(np.abs(look.pixels - before.pixels).mean()))
+                changes.append(sum(cv2.mean(cv2.absdiff(look.pixels, before.pixels))) / 3)
         looks.append((t, look.spread))
         before = look
         yield frame
