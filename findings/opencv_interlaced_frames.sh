@@ -2,7 +2,7 @@
 # OpenCV, VideoCapture.read() on an interlaced video.
 # One would guess: read() returns the picture, or False where it cannot.
 # What happens: the conversion of a frame that is flagged as interlaced fails inside (swscale refuses it), read() returns
-# True all the same, and the array holds none of the frame: memory of earlier frames, or black. PyAV decodes the file.
+# True all the same, and the array does not hold the frame: it holds an earlier one, or black. PyAV decodes the file.
 # Exits with 1 when that is no longer so.
 set -euo pipefail
 work=$(mktemp -d)
