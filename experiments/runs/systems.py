@@ -63,8 +63,8 @@ class System(ABC):
         settings: of the system's own dataclass.
         inputs: what it takes in of a clip.
 
-    What belongs to the class: ``DEFAULTS`` (settings of other sections to start from, section → key → value) and
-    ``SECTIONS`` (of the report).
+    What belongs to the class: ``DEFAULTS`` (settings of other sections to start from, section → key → value) and the
+    property ``sections`` (of the report).
     """
 
     DEFAULTS: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType({})

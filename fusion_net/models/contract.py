@@ -58,7 +58,7 @@ class Model(nn.Module):
         DEFAULTS: settings of other sections that this model starts from, section → key → value.
         COLUMNS: extras that become columns of the predictions: name → what their ends are called, ``input`` (one per
             input, called by it) or ``place`` (1, 2, …).
-        SECTIONS: sections of the report that show them, names in `experiments.pages.report.SECTIONS`.
+        SECTIONS: sections of the report that show them, names in `experiments.pages.sections.SECTIONS`.
     """
 
     Settings: ClassVar[type[Any]]
