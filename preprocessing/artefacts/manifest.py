@@ -50,7 +50,7 @@ def read_manifest(cache: Path) -> pd.DataFrame:
     try:  # a class may be called "none"
         table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""])
     except ValueError as error:
-        raise ToolkitError(f"{path} is no manifest ({error}): run `mer dataset {cache.name}` again") from error
+        raise ToolkitError(f"{path} is not a manifest ({error}): run `mer dataset {cache.name}` again") from error
     fault = _fault(table)
     if fault:
         raise ToolkitError(f"{path} is damaged, {fault}: run `mer dataset {cache.name}` again, which writes it anew")

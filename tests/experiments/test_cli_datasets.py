@@ -57,7 +57,7 @@ def run(*words: str, code: int = 0) -> str:
     return result.output
 
 
-def test_the_doctor_has_three_answers(root: Path, tmp_path: Path) -> None:
+def test_the_check_has_three_answers(root: Path, tmp_path: Path) -> None:
     assert "7, of which 6 with their frames" in run("check", "casme2", str(root), code=1)
     published = look.full_smic(tmp_path / "smic")
     assert "Fine: this is SMIC (HS) as published." in run("check", "smic", str(published))
@@ -66,7 +66,7 @@ def test_the_doctor_has_three_answers(root: Path, tmp_path: Path) -> None:
     assert max(len(line) for line in text.splitlines() if str(root) not in line) <= 80
 
 
-def test_the_doctor_decodes_when_asked(root: Path, tmp_path: Path) -> None:
+def test_the_check_decodes_when_asked(root: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     for path in root.rglob("*"):
         if path.is_file():

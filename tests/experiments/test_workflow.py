@@ -139,9 +139,9 @@ class TestLabelledTensors:
         with pytest.raises(ToolkitError, match="does not exist: build it with `mer dataset synthetic` first"):
             labelled_tensors(nowhere, config(), USES)
 
-    def test_a_manifest_that_is_none(self, paths: DatasetPaths) -> None:
+    def test_a_file_that_is_not_a_manifest(self, paths: DatasetPaths) -> None:
         (paths.cache / "manifest.csv").write_text("")
-        with pytest.raises(ToolkitError, match=r"manifest\.csv is no manifest .*run `mer dataset` again"):
+        with pytest.raises(ToolkitError, match=r"manifest\.csv is not a manifest .*run `mer dataset synthetic` again"):
             labelled_tensors(paths, config(), USES)
 
     def test_an_image_that_is_gone_is_named(self, paths: DatasetPaths) -> None:

@@ -36,9 +36,9 @@ def test_a_word_that_pandas_takes_for_nothing_stays_a_word(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "is no manifest"),
-        (b"\xff\xfe\x00clip_id", "is no manifest"),
-        (b'clip_id,subject,status\n"a/b/c,a/b,ok\n', "is no manifest"),
+        (b"", "is not a manifest"),
+        (b"\xff\xfe\x00clip_id", "is not a manifest"),
+        (b'clip_id,subject,status\n"a/b/c,a/b,ok\n', "is not a manifest"),
         (b"name,age\nx,3\n", "it has no column clip_id"),
         (b"clip_id,subject,status\na/b/c,,ok\n", "line 2 has no subject"),
         (b"clip_id,subject,status\na/b/c,a/b,ok\na/b/c,a/b,ok\n", "it has a/b/c twice"),
