@@ -67,7 +67,8 @@ def load(root: Path) -> list[StreamClip]:
     Raises:
         DatasetError: there is no such table or two candidates, a column is absent, a cell is empty, an id has other
             characters than letters, digits, blanks and ``_ . ( ) + ^ -``, a clip is listed twice, two subjects differ
-            in letter case only, a path is absolute, leaves the folder of the table, or is not a file.
+            in letter case only, a path is absolute, leaves the folder of the table (also by a symbolic link), or is
+            not a file.
     """
     table = find_table(root)
     rows = read_csv_rows(table, COLUMNS, optional=("dataset",))
@@ -81,6 +82,14 @@ def load(root: Path) -> list[StreamClip]:
         raise DatasetError(
             f"{one.where}: there is no file {missing[0].path}{more}; paths are relative to {table.name}{hint}"
         )
+    folder = table.parent.resolve()
+    for clip in clips:
+        for source in (clip.stream_a, clip.stream_b):
+            if not source.path.resolve().is_relative_to(folder):
+                raise DatasetError(
+                    f"{clip.where}: {source.text} is a link that leads out of the folder of {table.name}, to "
+                    f"{source.path.resolve()}: put the file there, or the table beside the files"
+                )
     return clips
 
 

@@ -89,6 +89,20 @@ class TestReadSource:
             read_source(source(path))
         assert caught.value.code == "broken_image"
 
+    def test_a_header_that_promises_terabytes_rejects_one_clip(self, table: Path, tmp_path: Path) -> None:
+        """NumPy would ask for the memory first, and the whole data set would end there."""
+        with (table.parent / "uv.npy").open("wb") as file:
+            header = {"descr": "<f4", "fortran_order": False, "shape": (100_000, 100_000, 3)}
+            np.lib.format.write_array_header_1_0(file, header)
+            file.write(bytes(64))
+        build(table, tmp_path / "c")
+        rows = read_manifest(tmp_path / "c").set_index("clip_id")
+        broken = rows[rows["code"] == "broken_image"]
+        assert (
+            broken["reason"].str.contains("uv.npy cannot be read (its header promises 120000000000", regex=False).any()
+        )
+        assert (rows["status"] == "ok").any()
+
 
 class TestRules:
     def test_the_middle_of_unsigned_values_is_zero(self) -> None:
@@ -218,6 +232,20 @@ class TestBuild:
         build(table, cache)
         remade = {name for name, content in files(cache).items() if name.endswith(".npy") and before[name] != content}
         assert {name.rsplit("/", 1)[0] for name in remade} == {"one/clips/s1/c2", "two/clips/s1/c1"}
+
+    @pytest.mark.parametrize("name", ["stream_a.npy", "stream_b.npy", "stream_a.png", "stream_b.png"])
+    def test_a_flipped_bit_is_mended(self, table: Path, tmp_path: Path, name: str) -> None:
+        cache = tmp_path / "c"
+        build(table, cache)
+        before = files(cache)
+        path = clip_folder(cache, "one/s1/c1") / name
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data)
+        mended: list[Any] = []
+        build_streams(load(table), cache, StreamSettings(), on_mended=lambda *one: mended.append(one))
+        assert mended == [("one/s1/c1", (("streams", name),))]
+        assert files(cache) == before
 
     def test_a_clip_that_became_broken_leaves_nothing_behind(self, table: Path, tmp_path: Path) -> None:
         cache = tmp_path / "c"

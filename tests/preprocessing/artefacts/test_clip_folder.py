@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pickle
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from preprocessing.artefacts import clip_folder as module
 from preprocessing.artefacts.clip_folder import ClipFolder
 from preprocessing.artefacts.files import digest
-from preprocessing.artefacts.record import RECORD, Entry
+from preprocessing.artefacts.record import RECORD, Entry, Mark, stored
+from preprocessing.errors import DamagedArtefactError
 
 
 def run_stage(folder: ClipFolder, stage: str, key: str, files: dict[str, bytes]) -> None:
@@ -119,6 +125,179 @@ class TestDamage:
         for length in range(len(whole) - 2):  # the last byte is a line end
             (done / RECORD).write_bytes(whole[:length])
             assert not done.fresh("faces", "k"), whole[:length]
+
+
+def flip(path: Path, position: float = 0.5) -> None:
+    """One bit of a file, size and everything else as before."""
+    data = bytearray(path.read_bytes())
+    data[int(position * len(data))] ^= 1
+    path.write_bytes(data)
+
+
+def flip_unnoticed(path: Path) -> None:
+    """The same as a failing disk does it: no time changes."""
+    before = path.stat()
+    flip(path)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+@pytest.fixture
+def chain(folder: ClipFolder) -> ClipFolder:
+    """Two stages, the second made from a file of the first."""
+    run_stage(folder, "faces", "f", {"crops.npy": b"abcdef", "landmarks.npy": b"xy"})
+    with folder.writing("flow", Entry("w", {}, inputs=folder.digests("crops.npy"))) as scratch:
+        (scratch / "flow.npy").write_bytes(b"flow")
+    return folder
+
+
+class TestDigests:
+    def test_a_flipped_bit_is_found_where_the_file_is_used(self, chain: ClipFolder) -> None:
+        assert chain.verified("crops.npy") == chain / "crops.npy"
+        flip(chain / "crops.npy")
+        with pytest.raises(DamagedArtefactError, match=r"crops\.npy \(stage faces\) is not what was written") as caught:
+            chain.verified("crops.npy")
+        assert (caught.value.folder, caught.value.file, caught.value.stage) == (chain.folder, "crops.npy", "faces")
+        assert "mer dataset" in str(caught.value)
+        assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value), "it has to come from a worker"
+
+    def test_a_file_that_no_stage_wrote_is_not_trusted(self, chain: ClipFolder) -> None:
+        (chain / "extra.npy").write_bytes(b"abc")
+        with pytest.raises(DamagedArtefactError, match="nothing vouches for it"):
+            chain.verified("extra.npy")
+
+    def test_a_file_is_hashed_once_while_it_stays_the_same(
+        self, chain: ClipFolder, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        hashed: list[Any] = []
+        monkeypatch.setattr(module, "digest", lambda content: hashed.append(content) or digest(content))
+        for _ in range(3):
+            chain.verified("flow.npy")
+        assert hashed == [chain / "flow.npy"]
+        os.utime(chain / "flow.npy")
+        chain.verified("flow.npy")
+        assert len(hashed) == 2
+
+    def test_touched_files_are_compared_and_all_of_them_when_asked(self, chain: ClipFolder) -> None:
+        assert chain.damage() == chain.damage(everything=True) == []
+        os.utime(chain / "flow.npy")
+        assert chain.damage() == [], "touched, and the same"
+        flip(chain / "landmarks.npy")
+        assert chain.damage() == [("faces", "landmarks.npy")]
+        (chain / "flow.npy").unlink()
+        assert set(chain.damage()) == {("faces", "landmarks.npy"), ("flow", "flow.npy")}
+
+    def test_bits_that_changed_by_themselves(self, chain: ClipFolder) -> None:
+        flip_unnoticed(chain / "crops.npy")
+        assert chain.damage() == []
+        assert chain.damage(everything=True) == [("faces", "crops.npy")]
+
+    def test_a_discarded_stage_is_undone_and_its_files_go_when_it_is_made_again(self, chain: ClipFolder) -> None:
+        chain.discard("flow")
+        assert not chain.fresh("flow", "w") and not chain.fresh("flow", "")
+        assert chain.fresh("faces", "f")
+        run_stage(chain, "flow", "w", {"flow2.npy": b"flow"})
+        assert not (chain / "flow.npy").exists()
+
+    def test_what_was_made_from_other_bytes_is_stale(self, chain: ClipFolder) -> None:
+        """Also under its key: a file that came out otherwise when it was made again takes along what stands on it."""
+        assert chain.fresh("flow", "w")
+        run_stage(chain, "faces", "f", {"crops.npy": b"abcdef", "landmarks.npy": b"XY"})
+        assert chain.fresh("flow", "w"), "it was made from the crops alone"
+        run_stage(chain, "faces", "f", {"crops.npy": b"abcdeF", "landmarks.npy": b"xy"})
+        assert not chain.fresh("flow", "w")
+
+    def test_the_state_is_that_of_the_artefacts(self, chain: ClipFolder) -> None:
+        before = chain.state()
+        run_stage(chain, "faces", "f", {"crops.npy": b"abcdef", "landmarks.npy": b"xy"})
+        assert chain.state() == before
+        run_stage(chain, "faces", "f", {"crops.npy": b"abcdeF", "landmarks.npy": b"xy"})
+        assert chain.state() != before
+
+
+class TestRecords:
+    def test_every_flipped_bit_of_a_stage_makes_it_undone(self, folder: ClipFolder) -> None:
+        """Believed, it would say another number of frames, or that the clip shows no face."""
+        with folder.writing("faces", entry := Entry("k", {"size": 160})) as scratch:
+            (scratch / "crops.npy").write_bytes(b"abc")
+            entry.result["n_frames"] = 63
+        whole = (folder / RECORD).read_bytes()
+        for i in range(whole.index(b'"faces"'), len(whole) - 4):
+            for bit in range(8):
+                changed = bytearray(whole)
+                changed[i] ^= 1 << bit
+                (folder / RECORD).write_bytes(changed)
+                found = folder.entry("faces")
+                assert found is None or found == entry, changed[max(0, i - 20) : i + 20]
+
+    @pytest.mark.parametrize(
+        "name",
+        ["../victim.txt", "ABSOLUTE", "", ".", "..", "a/b.npy", "a\\b.npy", "C:x.npy", "a\0b", RECORD, ".lock"],
+    )
+    def test_a_foreign_record_deletes_nothing(self, tmp_path: Path, folder: ClipFolder, name: str) -> None:
+        """It comes with a cache from somebody else, its digest is right."""
+        victim = tmp_path / "clips" / "s" / "victim.txt"
+        run_stage(folder, "faces", "k", {"crops.npy": b"abc"})
+        victim.write_text("years of work")
+        mark = Mark(victim.stat().st_size, digest(victim))
+        record = folder.record()
+        foreign = Entry("k", {}, {str(victim) if name == "ABSOLUTE" else name: mark})
+        record["stages"]["faces"] = stored("faces", foreign)
+        (folder / RECORD).write_text(json.dumps(record))
+        assert folder.entry("faces") is None
+        assert not folder.fresh("faces", "k")
+        run_stage(folder, "faces", "k", {"crops.npy": b"abc"})
+        folder.discard("faces")
+        folder.clear()
+        assert victim.read_text() == "years of work"
+
+    def test_a_record_of_an_older_form_is_undone_and_replaced(self, folder: ClipFolder) -> None:
+        run_stage(folder, "faces", "k", {"crops.npy": b"abc"})
+        old = {"key": "k", "settings": {}, "files": {"crops.npy": 3}, "result": {}}
+        (folder / RECORD).write_text(json.dumps({"stages": {"faces": old}}))
+        assert not folder.fresh("faces", "k")
+        run_stage(folder, "faces", "k", {"crops.npy": b"abc"})
+        assert folder.fresh("faces", "k")
+
+    def test_brackets_within_brackets_are_no_record(self, folder: ClipFolder) -> None:
+        run_stage(folder, "faces", "k", {"crops.npy": b"abc"})
+        for depth in (400, 900, 100_000):
+            (folder / RECORD).write_text('{"stages": {"faces": ' + "[" * depth + "]" * depth + "}}")
+            assert not folder.fresh("faces", "k")
+
+
+class TestTogether:
+    def test_stages_that_are_written_at_once_are_each_whole(self, folder: ClipFolder) -> None:
+        """With one scratch for all, the first would be recorded over the files of the second."""
+        with contextlib.ExitStack() as one, contextlib.ExitStack() as two:
+            for stack, key in ((one, "A"), (two, "B")):
+                scratch = stack.enter_context(folder.writing("flow", Entry(key, {})))
+                (scratch / "flow.npy").write_bytes(key.encode())
+            one.close()
+            assert folder.fresh("flow", "A") and (folder / "flow.npy").read_bytes() == b"A"
+            assert folder.damage(everything=True) == []
+        assert folder.fresh("flow", "B") and (folder / "flow.npy").read_bytes() == b"B"
+        assert sorted(path.name for path in folder.folder.iterdir()) == ["flow.npy", RECORD]
+
+    def test_two_processes_on_one_clip_leave_a_record_that_agrees_with_its_files(self, folder: ClipFolder) -> None:
+        code = (
+            "import sys; from pathlib import Path\n"
+            "from preprocessing.artefacts.clip_folder import ClipFolder, Entry\n"
+            "folder, key = ClipFolder(Path(sys.argv[1])), sys.argv[2]\n"
+            "for i in range(40):\n"
+            "    with folder.writing('flow', Entry(f'{key}{i}', {})) as scratch:\n"
+            "        for name in 'abc':\n"
+            "            (scratch / name).write_text(f'{key}{i}')\n"
+        )
+        both = [subprocess.Popen([sys.executable, "-c", code, str(folder.folder), key]) for key in "AB"]
+        seen = set()
+        while any(process.poll() is None for process in both):
+            if (entry := folder.entry("flow")) is not None:
+                seen.add(entry.key[:1])
+        assert [process.returncode for process in both] == [0, 0]
+        entry = folder.entry("flow")
+        assert entry is not None and folder.damage(everything=True) == []
+        assert {(folder / name).read_text() for name in "abc"} == {entry.key}
+        assert {"A", "B"} <= seen, "they did not run at once"
 
 
 class Killed(BaseException):

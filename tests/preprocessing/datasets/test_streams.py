@@ -74,6 +74,20 @@ def test_a_way_up_that_stays_inside_is_fine(write: Write) -> None:
     assert clip.stream_a.path.name == "a.png"
 
 
+def test_a_link_that_stays_inside_is_fine_and_one_that_leads_out_is_refused(write: Write, tmp_path: Path) -> None:
+    """A table from somebody else must not choose what is read of this machine."""
+    (tmp_path / "secret.png").write_bytes(b"")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "c.png").write_bytes(b"")
+    (tmp_path / "t" / "inside.png").symlink_to("sub/b.png")
+    (tmp_path / "t" / "file.png").symlink_to(tmp_path / "secret.png")
+    (tmp_path / "t" / "folder").symlink_to(tmp_path / "out")
+    assert len(streams.load(write("c1,01,x,inside.png,a.png"))) == 1
+    for name in ("file.png", "folder/c.png"):
+        with pytest.raises(DatasetError, match=rf"line 2: {name} is a link that leads out of the folder of table\.csv"):
+            streams.load(write(f"c1,01,x,a.png,{name}"))
+
+
 @pytest.mark.parametrize(
     ("row", "said"),
     [
