@@ -51,11 +51,16 @@ def unordered(function: Callable[..., T], tasks: Sequence[tuple[Any, ...]], jobs
     try:
         with _interrupts_held_back():
             results = parallel(delayed(_attached)(os.getpid(), function, task) for task in tasks)
-        yield from results
+        done = 0
+        for result in results:
+            done += 1
+            yield result
     except TerminatedWorkerError as error:
         raise EnvironmentProblemError(
             f"one of {jobs} worker processes was killed, most often because memory ran out: try again with fewer --jobs"
         ) from error
+    if done < len(tasks):
+        raise EnvironmentProblemError(f"the workers ended after {done} of {len(tasks)} pieces of work: try again")
 
 
 @contextmanager

@@ -117,7 +117,7 @@ class ClipFolder:
             Damage(stage, name)
             for name, (stage, mark) in self._marks().items()
             if _size(path := self.folder / name) != mark.size
-            or ((everything or _time(path) > written) and _digest(path) != mark.digest)
+            or ((everything or _time(path) >= written) and _digest(path, anew=everything) != mark.digest)
         ]
 
     def discard(self, *stages: str) -> None:
@@ -167,8 +167,9 @@ class ClipFolder:
         write_text(self.folder / RECORD, as_text(record))
         for name in gone:
             (self.folder / name).unlink(missing_ok=True)
-        for name in entry.files:
-            (scratch / name).replace(self.folder / name)
+        for name, mark in entry.files.items():
+            path = (scratch / name).replace(self.folder / name)
+            _digests[_name(path)] = (_time(path), mark.size, mark.digest)
         record["stages"][stage] = stored(stage, entry)
         write_text(self.folder / RECORD, as_text({**record, **about}))
 
@@ -191,10 +192,14 @@ def clip_folder(cache: Path, clip_id: str) -> ClipFolder:
     return ClipFolder(cache / read_members(cache).get(dataset, "") / "clips" / inside)
 
 
-def _digest(path: Path) -> str:
-    now, name = path.stat(), os.path.abspath(path)  # noqa: PTH100  (resolving links would cost more than the hash)
+def _name(path: Path) -> str:
+    return os.path.abspath(path)  # noqa: PTH100  (resolving links would cost more than the hash)
+
+
+def _digest(path: Path, anew: bool = False) -> str:
+    now, name = path.stat(), _name(path)
     known = _digests.get(name)
-    if known is None or known[:2] != (now.st_mtime_ns, now.st_size):
+    if anew or known is None or known[:2] != (now.st_mtime_ns, now.st_size):
         known = _digests[name] = (now.st_mtime_ns, now.st_size, digest(path))
     return known[2]
 

@@ -73,7 +73,7 @@ def _is(path: Path, mark: dict[str, Any], written: int, everything: bool) -> boo
     now = path.stat()
     if now.st_size != mark["size"]:
         return False
-    return not (everything or now.st_mtime_ns > written) or digest(path) == mark["digest"]
+    return not (everything or now.st_mtime_ns >= written) or digest(path) == mark["digest"]
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def flip(path: Path, unnoticed: bool = False) -> None:
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
     if unnoticed:  # as a failing disk does it
-        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns - 10**9))
 
 
 def mend(clip: Clip, root: Path, settings: StageSettings = SETTINGS, verify: bool = False) -> list[Damage]:
