@@ -20,6 +20,9 @@ import pytest
 from typer.testing import CliRunner
 
 from experiments.cli import app
+from preprocessing.artefacts.files import is_scratch
+from preprocessing.artefacts.locks import LOCK
+from preprocessing.artefacts.record import RECORD
 
 SMALL = (
     *("--config", "quick"),
@@ -48,7 +51,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in files
-        if not re.fullmatch(r"\..+\.\d+", path.name)
+        if not (path.name == LOCK or is_scratch(path.name) or re.fullmatch(r"\..+\.\d+", path.name))
     }
 
 
@@ -123,6 +126,55 @@ class TestTrain:
         assert kept.with_name("temporal_ranked.npy").read_bytes() == image
 
 
+def flip_unnoticed(path: Path) -> None:
+    """One bit of a file, as a failing disk changes it: it has its size and looks no newer than its record."""
+    before, data = path.stat(), bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns - 10**9))
+
+
+def test_verify_says_what_it_mended_and_ends_with_the_same_bytes(small: Path, tmp_path: Path) -> None:
+    for name in ("data", "cache"):
+        shutil.copytree(small / name, tmp_path / name)
+    clips = tmp_path / "cache/synthetic/clips"
+    flip_unnoticed(clips / "s01/c01/crops.npy")
+    flip_unnoticed(clips / "s01/c01/motion_intensity.png")
+    flip_unnoticed(clips / "s02/c02/flow.npy")
+    flip_unnoticed(next((tmp_path / "data/synthetic/frames/s02/c03").glob("*.jpg")))
+    (tmp_path / "cache/synthetic/manifest.csv").write_text("clip_id\n")
+    lines = mer(tmp_path, "dataset", "synthetic", *SMALL, "--verify", "--jobs", "1").splitlines()
+    assert [line for line in lines if line.startswith("mended")] == [
+        "mended s02/c03: drawn again",
+        "mended synthetic/s01/c01: crops.npy, motion_intensity.png made again",
+        "mended synthetic/s02/c02: flow.npy made again",
+    ]
+    assert "every file was compared with its record: 3 clips had damaged files" in lines
+    for name in ("data", "cache"):
+        assert different(contents(tmp_path / name), contents(small / name)) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs processes that are let go at once")
+def test_two_commands_at_once_both_end_well(small: Path, tmp_path: Path) -> None:
+    """On a corpus and a cache that are half there, with two processes each."""
+    shutil.copytree(small / "data", tmp_path / "data")
+    shutil.rmtree(tmp_path / "data/synthetic/frames/s02/c02")
+    (tmp_path / "data/synthetic/corpus.json").unlink()
+    command = [sys.executable, "-m", "experiments", "dataset", "synthetic", *SMALL, "--jobs", "2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
+    both = [
+        subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        for _ in range(2)
+    ]
+    said = [process.communicate(timeout=300)[0].decode() for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert different(contents(tmp_path / "data"), contents(small / "data")) == []
+    made, right = (contents(folder / "cache/synthetic/clips") for folder in (tmp_path, small))  # and what training adds
+    arrays = [name for name in made if not name.endswith(RECORD)]
+    assert len(arrays) == 6 * 10
+    assert [name for name in arrays if made[name] != right[name]] == []
+
+
 def test_inspect_shows_every_clip(small: Path) -> None:
     output = mer(small, "inspect", "synthetic", *SMALL, "--jobs", "1")
     assert output.splitlines()[-1] == "cache/synthetic/index.html"
@@ -189,14 +241,14 @@ class Moment:
 
 
 MOMENTS = (
-    Moment("while the first clips are drawn", "data/synthetic/frames/*/.*.partial/*5.jpg"),
+    Moment("while the first clips are drawn", "data/synthetic/frames/*/.partial-*/*5.jpg"),
     Moment("between drawn clips", "data/synthetic/frames/*/c*", 3, 0.15),
     Moment("as the annotation appears", "data/synthetic/annotation.csv"),
-    Moment("while the first crops are written", "cache/synthetic/clips/*/*/.partial/crops.npy", 1, 0.1),
+    Moment("while the first crops are written", "cache/synthetic/clips/*/*/.partial-*/crops.npy", 1, 0.1),
     Moment("between clips", "cache/synthetic/clips/*/*/temporal_ranked.npy", 2, 0.05),
     Moment("within the flow of a later clip", "cache/synthetic/clips/*/*/crops.npy", 4, 0.1),
     Moment("as the manifest appears", "cache/synthetic/manifest.csv"),
-    Moment("while still faces are measured", "cache/synthetic-still/clips/*/*/.partial"),
+    Moment("while still faces are measured", "cache/synthetic-still/clips/*/*/.partial-*"),
     Moment("as training starts", "runs/synthetic-afn/run.json", 1, 0.3),
     Moment("between folds", "runs/synthetic-afn/folds/*/done.json", 1),
     Moment("as the predictions appear", "runs/synthetic-afn/predictions.csv"),
