@@ -23,6 +23,7 @@ from experiments.cli import app
 from preprocessing.artefacts.files import is_scratch
 from preprocessing.artefacts.locks import LOCK
 from preprocessing.artefacts.record import RECORD
+from tests.processes import living
 
 SMALL = (
     *("--config", "quick"),
@@ -253,19 +254,6 @@ MOMENTS = (
     Moment("between folds", "runs/synthetic-afn/folds/*/done.json", 1),
     Moment("as the predictions appear", "runs/synthetic-afn/predictions.csv"),
 )
-
-
-def living(group: int) -> list[int]:
-    """Processes of a process group, zombies aside."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, _, its_group = stat.read_text().rsplit(")", 1)[1].split()[:3]
-        except OSError:  # it has just ended
-            continue
-        if int(its_group) == group and state != "Z":
-            found.append(int(stat.parent.name))
-    return found
 
 
 def interrupt(folder: Path, moment: Moment, stop: Callable[[int], None]) -> tuple[int | None, str, list[int]]:

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,6 @@ from preprocessing.clips import Clip
 from preprocessing.errors import ClipRejectedError, EnvironmentProblemError
 from preprocessing.pipeline import FaceSettings
 from preprocessing.video import image_sequence
-from preprocessing.workers import unordered
 
 SETTINGS = StageSettings(faces=FaceSettings(size=64))
 FRAMES = 6
@@ -191,37 +188,3 @@ class TestOneClip:
     def test_a_clip_that_cannot_be_used_says_why(self, clips: list[Clip], tmp_path: Path) -> None:
         with pytest.raises(ClipRejectedError, match="toy/s1/nobody: "):
             clip_images(clips[0], tmp_path, SETTINGS)
-
-
-class TestWorkers:
-    def test_with_one_process_everything_happens_here_and_in_order(self) -> None:
-        pairs = list(unordered(_where, [(i,) for i in range(4)], jobs=1))
-        assert pairs == [(i, os.getpid()) for i in range(4)]
-
-    def test_one_task_starts_no_process(self) -> None:
-        assert list(unordered(_where, [(7,)], jobs=8)) == [(7, os.getpid())]
-
-    @pytest.mark.slow
-    def test_several_processes_do_every_task_once(self) -> None:
-        results = list(unordered(_where, [(i,) for i in range(20)], jobs=2))
-        assert sorted(i for i, _ in results) == list(range(20))
-        assert os.getpid() not in {process for _, process in results}
-
-    @pytest.mark.slow
-    def test_a_killed_worker_is_one_sentence(self) -> None:
-        with pytest.raises(EnvironmentProblemError, match="fewer --jobs"):
-            list(unordered(_die, [(i,) for i in range(4)], jobs=2))
-
-    def test_nothing_watches_the_parent_of_the_command_itself(self) -> None:
-        """Else a command that is left alone by its shell would end."""
-        before = threading.active_count()
-        list(unordered(_where, [(1,), (2,)], jobs=1))
-        assert threading.active_count() == before
-
-
-def _where(task: int) -> tuple[int, int]:
-    return task, os.getpid()
-
-
-def _die(task: int) -> None:
-    os._exit(9)

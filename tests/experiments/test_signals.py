@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import living
+
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for left processes in /proc")
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -19,19 +21,6 @@ SMALL = [
     *("--set", "corpus.subjects=2", "--set", "corpus.clips_per_subject=6"),
 ]
 WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
-
-
-def living(group: int) -> list[int]:
-    """Processes of a process group, zombies aside."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, _, its_group = stat.read_text().rsplit(")", 1)[1].split()[:3]
-        except OSError:  # it has just ended
-            continue
-        if int(its_group) == group and state != "Z":
-            found.append(int(stat.parent.name))
-    return found
 
 
 def start(folder: Path, *words: str) -> subprocess.Popen[str]:
