@@ -343,12 +343,18 @@ def bench(
     config: ConfigFile = None,
     change: Changes = None,
     jobs: Jobs = 0,
+    against: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="Another checkout, measured beside this one: three runs each.")
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="WORD", help="Only tables with this word in the title. Repeatable.")
+    ] = None,
 ) -> None:
     """Speed, memory and accuracy on the synthetic corpus, as ratios within one run."""
     from experiments import bench as benchmarks  # torch takes seconds to load
 
     settings = settings_of(all_sections(), config, change)
-    path = benchmarks.run(settings, out_folder, jobs, _progress)
+    path = benchmarks.run(settings, out_folder, jobs, _progress, against, only or ())
     out.print(path.read_text("utf-8"), markup=False)
     out.print(f"{path}")
 

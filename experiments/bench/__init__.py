@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from experiments.bench import against as other_build
 from experiments.bench import offline, training
 from experiments.chain_accuracy import as_table, measure
 from experiments.config import Config
 from experiments.preparation import SYNTHETIC, dataset_paths, make_dataset
 from experiments.progress import Progress
 from preprocessing.artefacts.files import write_text
+from preprocessing.errors import UsageError
 from preprocessing.workers import cores
 
 
-def run(config: Config, out: Path, jobs: int, progress: Progress) -> Path:
+def run(
+    config: Config,
+    out: Path,
+    jobs: int,
+    progress: Progress,
+    against: Path | None = None,
+    only: Sequence[str] = (),
+) -> Path:
     """Measure everything on the synthetic corpus and write ``bench.md`` into ``out``.
 
     Args:
@@ -26,7 +35,14 @@ def run(config: Config, out: Path, jobs: int, progress: Progress) -> Path:
         out: folder of the tables.
         jobs: processes for making the corpus; the measurements choose their own.
         progress: display of long work.
+        against: folder of another checkout that is measured beside this one.
+        only: words; tables whose title holds none of them are left out. None means all tables.
+
+    Raises:
+        UsageError: no table is left, or ``against`` is no checkout.
     """
+    if against is not None:
+        other_build.check_checkout(against)
     paths = dataset_paths(SYNTHETIC, config)
     make_dataset(paths, config, jobs, progress)
     if paths.root is None:
@@ -43,6 +59,12 @@ def run(config: Config, out: Path, jobs: int, progress: Progress) -> Path:
         "Training": lambda: training.step_table(paths, config),
         "Folds in parallel": lambda: training.folds_table(paths, config),
     }
+    if against is not None:
+        parts = {"Beside another build": lambda: other_build.against_table(root, against), **parts}
+    titles = list(parts)
+    parts = {title: part for title, part in parts.items() if not only or any(w.lower() in title.lower() for w in only)}
+    if not parts:
+        raise UsageError(f"--only {' '.join(only)}: no such table; their titles are {', '.join(titles)}")
     lines = ["# Bench", "", f"Machine: {machine()}. Command: `mer bench`.", ""]
     with progress("measuring") as step:
         for i, (title, part) in enumerate(parts.items(), start=1):
