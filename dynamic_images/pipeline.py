@@ -21,7 +21,7 @@ from preprocessing.artefacts.clip_folder import ClipFolder, Damage, clip_folder
 from preprocessing.artefacts.plain import from_plain
 from preprocessing.artefacts.record import RECORD
 from preprocessing.clips import Clip
-from preprocessing.errors import ClipRejectedError, DamagedArtefactError, ToolkitError
+from preprocessing.errors import ClipRejectedError, DamagedArtefactError, ToolkitError, faults_rejected
 from preprocessing.faces.landmarks import Landmarker
 from preprocessing.optical_flow import FlowSettings, check_optflow
 from preprocessing.pipeline import ClipKeys, FaceSettings, clip_keys, describe, process_clip, rejection_of
@@ -117,13 +117,24 @@ def build_clip(clip: Clip, root: Path, settings: StageSettings) -> dict[str, Any
 def build(clip: Clip, root: Path, settings: StageSettings, verify: bool = False) -> Built:
     """The same, with what else is to be known: see `Built`. ``verify`` as in `build_dataset`.
 
-    A clip whose stages are all fresh is only read. Otherwise it is locked until all of them are.
+    A clip whose stages are all fresh is only read. Otherwise it is locked until all of them are. One that brings out an
+    error nobody foresaw is rejected as ``unexpected``; nothing is recorded of it, so that it is tried again next time.
 
     Raises:
         DamagedArtefactError: a file is damaged again as soon as it is written.
     """
     cv2.setNumThreads(1)  # parallelism is over clips
     folder = clip_folder(root, clip.clip_id)
+    try:
+        with faults_rejected():
+            return _build(clip, folder, settings, verify)
+    except ClipRejectedError as error:
+        if folder.folder.is_dir():
+            folder.clear()
+        return Built(_rejected(clip, error), folder.state())
+
+
+def _build(clip: Clip, folder: ClipFolder, settings: StageSettings, verify: bool) -> Built:
     try:
         keys = clip_keys(clip, settings.faces, settings.flow)
     except ClipRejectedError as error:

@@ -32,7 +32,7 @@ from preprocessing.artefacts.members import write_members
 from preprocessing.artefacts.plain import plain
 from preprocessing.artefacts.record import Entry
 from preprocessing.datasets.streams import Source, StreamClip
-from preprocessing.errors import ClipRejectedError, DatasetError
+from preprocessing.errors import ClipRejectedError, DatasetError, faults_rejected
 from preprocessing.workers import unordered
 
 STAGE = "streams"
@@ -97,7 +97,8 @@ def build(
     mended = tuple(folder.damage(verify))
     folder.discard(*{one.stage for one in mended})
     try:
-        result = _build(clip, folder, settings, views)
+        with faults_rejected():
+            result = _build(clip, folder, settings, views)
     except ClipRejectedError as error:
         if folder.folder.is_dir():
             folder.clear()

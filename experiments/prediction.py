@@ -22,7 +22,7 @@ from preprocessing.artefacts.files import write_text
 from preprocessing.clips import Clip, check_unique
 from preprocessing.datasets import videos as adapter
 from preprocessing.datasets import with_bit_depth
-from preprocessing.errors import ClipRejectedError, UsageError
+from preprocessing.errors import ClipRejectedError, UsageError, faults_rejected
 from preprocessing.pipeline import FaceSettings
 from preprocessing.recordings.remarks import recording_notes
 from preprocessing.video import Frame, FrameReport, FrameSource
@@ -125,7 +125,9 @@ def _search(
                 step(before + n, max(total, before + n + 1), name)
 
         try:
-            yield propose(clip, out, landmarker, spot, on_frame)
+            with faults_rejected():
+                found = propose(clip, out, landmarker, spot, on_frame)
+            yield found
         except ClipRejectedError as error:
             yield _rejected(clip, error.code, error.reason)
         done += length

@@ -6,7 +6,15 @@ one sentence for a person (what, where, got, wanted, what to do) and reaches the
 
 from __future__ import annotations
 
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+OUT_OF_MEMORY = -4
+"""Code of `cv2.error` when memory runs out."""
+PACKAGES = frozenset({"preprocessing", "dynamic_images", "fusion_net", "experiments"})
+MOST_WORDS = 200  # letters of a foreign message
 
 
 class ToolkitError(Exception):
@@ -61,3 +69,35 @@ class DamagedArtefactError(ToolkitError):
 
 class EnvironmentProblemError(ToolkitError):
     """Something about this machine or installation is missing; the message names the cure."""
+
+
+@contextmanager
+def faults_rejected() -> Iterator[None]:
+    """In the block, work on one clip: an error that nobody foresaw rejects the clip, so that the others go on.
+
+    The one place that takes every exception: a clip that brings out a fault of this program, or of a library, must not
+    cost the results of the others. What concerns the machine (files, memory) or was foreseen comes through as it is.
+
+    Raises:
+        ClipRejectedError: ``unexpected``, with the error, the line that it came from, and the plea to report it.
+        MemoryError: OpenCV's own error for it too.
+    """
+    try:
+        yield
+    except (ToolkitError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        if getattr(error, "code", None) == OUT_OF_MEMORY:
+            raise MemoryError(str(error)) from error
+        raise ClipRejectedError("unexpected", _report(error)) from error
+
+
+def _report(error: Exception) -> str:
+    """One line about an exception: what, and the last line of this project that it passed."""
+    modules = [(f.f_globals.get("__name__", "?"), line) for f, line in traceback.walk_tb(error.__traceback__)]
+    ours = [place for place in modules if place[0].split(".")[0] in PACKAGES] or modules
+    text = " ".join(str(error).split())[:MOST_WORDS]
+    return (
+        f"{type(error).__name__} in {ours[-1][0]}, line {ours[-1][1]}: {text}. This is a fault of the program, not of "
+        "the clip: please report this line, and the clip if you may"
+    )

@@ -29,7 +29,7 @@ from preprocessing.optical_flow import FlowSettings
 from preprocessing.recordings.soundness import sound_frames
 from preprocessing.video import Frame, FrameReport
 
-FACES_VERSION = 2
+FACES_VERSION = 3
 FLOW_VERSION = 1
 
 CROPS = "crops.npy"

@@ -37,6 +37,7 @@ Transform = NDArray[np.float64]
 EYE_LINE, EYE_GAP, NOSE_LINE = 0.33, 0.32, 0.57
 
 FARTHEST = 0.2  # of the crop's side, per frame
+MOST_ZOOM, MOST_TILT = 2.0, 45.0  # against the first frame: times as large or as small, degrees
 MOVABLE = 0.3  # trust in the parts of a face that expressions move
 
 
@@ -106,6 +107,11 @@ def scale_of(transform: Transform) -> float:
     return float(np.sqrt(abs(np.linalg.det(transform[:, :2]))))
 
 
+def tilt_of(transform: Transform) -> float:
+    """Degrees by which a similarity rotates, from +x to +y, which is clockwise as pictures are seen."""
+    return float(np.degrees(np.arctan2(transform[1, 0], transform[0, 0])))
+
+
 def warp(frame: NDArray[Any], transform: Transform, size: int, interpolation: int = cv2.INTER_LANCZOS4) -> NDArray[Any]:
     """``frame`` (H, W[, C]) seen through ``transform`` as a (size, size[, C]) crop; outside repeats the border.
 
@@ -121,6 +127,7 @@ def warp(frame: NDArray[Any], transform: Transform, size: int, interpolation: in
 
 def _shrink(frame: NDArray[Any], factor: int) -> tuple[NDArray[Any], Transform]:
     """``frame`` averaged over factor × factor pixels, and the transform from its pixels back to the frame's."""
+    factor = min(factor, *frame.shape[:2])  # of a frame that is smaller than that, a pixel is left
     if factor < 2:
         return frame, np.eye(2, 3)
     height, width = frame.shape[0] // factor, frame.shape[1] // factor
@@ -175,6 +182,7 @@ class RigidRegistration:
 
     def __init__(self, frame: NDArray[Any], weights: NDArray[np.float32], base: Transform | None = None) -> None:
         self.size = len(weights)
+        self._to_start = invert(np.eye(2, 3) if base is None else base)
         part, place = _surroundings(frame, np.eye(2, 3) if base is None else base, self.size)
         transform = place if base is None else compose(base, place)
         self._levels = []
@@ -188,7 +196,9 @@ class RigidRegistration:
         """Transform of ``frame`` (H, W[, 3], source pixels) onto the reference, near ``start``.
 
         None if it cannot be followed: more than `FARTHEST` away from ``start`` at the corner of the crop, which no
-        head does between neighbouring frames; then it has turned out of the plane, or something is in front of it.
+        head does between neighbouring frames; then it has turned out of the plane, or something is in front of it. Or,
+        against the first frame, larger or smaller by more than `MOST_ZOOM`, tilted by more than `MOST_TILT`, or with
+        its centre outside the frame: there small steps have led away from the head.
         """
         part, place = _surroundings(frame, start, self.size)
         grey = _grey(part)
@@ -200,9 +210,18 @@ class RigidRegistration:
                 transform = compose(compose(level.up, compose(invert(step), level.down)), transform)
                 if _reach(step, len(level.picture)) < 2e-3:
                     break
-                if _reach(compose(transform, invert(compose(start, place))), self.size) > FARTHEST * self.size:
+                # written so that what is not a number is too far as well
+                if not _reach(compose(transform, invert(compose(start, place))), self.size) <= FARTHEST * self.size:
                     return None
-        return compose(transform, invert(place))
+        found = compose(transform, invert(place))
+        return found if self._can_be(found, frame) else None
+
+    def _can_be(self, transform: Transform, frame: NDArray[Any]) -> bool:
+        """Whether a head can have come there since the first frame, however small the steps."""
+        since = compose(transform, self._to_start)
+        x, y = apply(invert(transform), np.full(2, (self.size - 1) / 2))
+        inside = 0 <= x < frame.shape[1] and 0 <= y < frame.shape[0]
+        return inside and 1 / MOST_ZOOM < scale_of(since) < MOST_ZOOM and abs(tilt_of(since)) < MOST_TILT
 
 
 def _viewer(

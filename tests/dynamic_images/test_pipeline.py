@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ from preprocessing.artefacts.clip_folder import clip_folder
 from preprocessing.artefacts.manifest import read_manifest
 from preprocessing.artefacts.record import RECORD
 from preprocessing.clips import Clip
-from preprocessing.errors import ClipRejectedError, EnvironmentProblemError
+from preprocessing.errors import OUT_OF_MEMORY, ClipRejectedError, EnvironmentProblemError, faults_rejected
+from preprocessing.faces import alignment
 from preprocessing.pipeline import FaceSettings
-from preprocessing.video import image_sequence
+from preprocessing.video import Unreadable, image_sequence
 
 SETTINGS = StageSettings(faces=FaceSettings(size=64))
 FRAMES = 6
@@ -132,6 +134,55 @@ def test_a_full_disk_stops_the_work_and_leaves_nothing_half_done(
     assert not list(root.rglob("temporal_ranked.npy"))
     build_dataset(clips, root, SETTINGS)
     assert files(root) == files(whole)
+
+
+class TestAFaultThatOneClipBringsOut:
+    """It is that clip's row, whatever it is; what is wrong with the machine still ends the command."""
+
+    @staticmethod
+    def faulty(error: Exception) -> Clip:
+        return Clip("toy/s1/odd", "toy/s1", Unreadable("odd", error))  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
+    def test_the_other_clips_go_on(self, clips: list[Clip], tmp_path: Path, jobs: int) -> None:
+        """Without it the exception came through and no manifest was written."""
+        root, odd = tmp_path / "toy", self.faulty(ZeroDivisionError("0\n/ 0"))
+        build_dataset([odd, *clips], root, SETTINGS, jobs=jobs)
+        table = read_manifest(root).set_index("clip_id")
+        assert list(table["status"]) == ["rejected", "rejected", "ok", "ok", "rejected"]
+        assert table.loc[odd.clip_id, "code"] == "unexpected"
+        assert re.fullmatch(
+            r"ZeroDivisionError in preprocessing\.recordings\.contract, line \d+: 0 / 0\. This is .*please report .*",
+            str(table.loc[odd.clip_id, "reason"]),
+        )
+
+    def test_a_stage_that_fails_leaves_nothing_and_is_tried_again(
+        self, clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def broken(*_: Any) -> Any:
+            return cv2.resize(np.empty((0, 4), np.uint8), (2, 2))  # what a runaway registration ended in
+
+        root, (good,) = tmp_path / "toy", clips[2:3]
+        build_clip(good, root, SETTINGS)
+        with monkeypatch.context() as patch:
+            patch.setattr(alignment, "warp", broken)
+            row = build_clip(good, root, dataclasses.replace(SETTINGS, faces=FaceSettings(size=96)))
+        assert (row["status"], row["code"]) == ("rejected", "unexpected")
+        assert row["reason"].startswith("error in dynamic_images") or "OpenCV" in row["reason"]
+        assert not list(clip_folder(root, good.clip_id).folder.iterdir()), "no artefacts that look like its own"
+        assert build_clip(good, root, SETTINGS)["status"] == "ok"
+
+    @pytest.mark.parametrize("error", [MemoryError("no"), OSError(28, "No space left on device"), KeyboardInterrupt()])
+    def test_the_machine_is_no_clip(self, clips: list[Clip], tmp_path: Path, error: Exception) -> None:
+        with pytest.raises(type(error)):
+            build_dataset([self.faulty(error), *clips], tmp_path / "toy", SETTINGS)
+        assert not (tmp_path / "toy" / "manifest.csv").exists()
+
+    def test_opencv_out_of_memory_is_the_machine(self) -> None:
+        error = cv2.error("Insufficient memory")
+        error.code = OUT_OF_MEMORY
+        with pytest.raises(MemoryError, match="Insufficient"), faults_rejected():
+            raise error
 
 
 def with_model(path: Path) -> StageSettings:

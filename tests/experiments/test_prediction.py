@@ -224,6 +224,20 @@ class TestSpot:
             assert table["code"].tolist() == [code], "a video without an answer is a row with a reason"
             check(table, tmp_path / "out")
 
+    def test_a_fault_in_one_video_is_its_row(
+        self, mer_predict: Callable[..., pd.DataFrame], long: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The search runs in this process, before the table of the others is written."""
+
+        def broken(*_: Any) -> Any:
+            raise ZeroDivisionError("no frames")
+
+        monkeypatch.setattr(prediction, "propose", broken)
+        table = mer_predict(long, spot=SpotSettings(), fps=30)
+        check(table, tmp_path / "out")
+        assert table["code"].tolist() == ["unexpected"]
+        assert "ZeroDivisionError" in table["reason"].iloc[0]
+
 
 class TestPage:
     @pytest.fixture(scope="class")

@@ -299,6 +299,34 @@ class TestRegistration:
         register, base = registration(sitter.shoot(), sitter.points)
         assert register(sitter.shoot(turned(0, 1, (40, 0))), base) is None
 
+    @pytest.mark.parametrize(
+        "heads",
+        [
+            [turned(0, 0.97**t, (0, 0)) for t in range(32)],  # down to 0.39 of its size
+            [turned(3.0 * t, 1, (0, 0), (160, 180)) for t in range(20)],  # to 57 degrees
+        ],
+    )
+    def test_small_steps_do_not_lead_away_from_the_first_frame(self, sitter: Sitter, heads: list[Transform]) -> None:
+        """Step by step each is near the one before, and registration once ran on until nothing was left to resize."""
+        register, base = registration(sitter.shoot(), sitter.points)
+        here, found = base, []
+        for head in heads:
+            followed = register(sitter.shoot(head), here)
+            here = here if followed is None else followed
+            found.append(followed is not None)
+        assert all(found[:8]) and not found[-1]
+        since = alignment.compose(here, alignment.invert(base))
+        assert 0.5 < alignment.scale_of(since) < 2 and abs(alignment.tilt_of(since)) < 45
+
+    def test_no_head_is_outside_of_the_frame(self, sitter: Sitter) -> None:
+        """A wall fits everywhere, so that nothing else tells."""
+        frame = sitter.shoot()
+        register, base = registration(frame, sitter.points)
+        wall = np.full_like(frame, 90)
+        assert register(wall, base) is not None
+        beside = alignment.compose(base, turned(0, 1, (-frame.shape[1], 0)))
+        assert register(wall, beside) is None
+
 
 def jitter(transforms: list[Transform], points: NDArray[np.float64]) -> float:
     """RMS motion of the face from frame to frame under the transforms, crop px."""
