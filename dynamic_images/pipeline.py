@@ -50,6 +50,9 @@ class StageSettings:
         return cls(**{name: from_plain(kind, given.get(name, {}), name, True) for name, kind in kinds.items()})
 
 
+STAGES = tuple(one.name for one in fields(StageSettings))
+
+
 def recorded_stages(root: Path, clip_ids: Sequence[str]) -> StageSettings:
     """The settings under which the artefacts of these clips were made, from their records.
 
@@ -138,12 +141,12 @@ def _build(clip: Clip, folder: ClipFolder, settings: StageSettings, verify: bool
     try:
         keys = clip_keys(clip, settings.faces, settings.flow)
     except ClipRejectedError as error:
-        return Built(_rejected(clip, error), folder.state())
+        return Built(_rejected(clip, error), STAGES, folder.state(STAGES))
     apex = None if clip.apex is None else clip.apex - clip.onset
     images = images_key(settings.images, keys.flow, apex, settings.flow)
     if not folder.damage(verify) and _is_done(folder, keys, images):
         with suppress(DamagedArtefactError):
-            return Built(_row(clip, folder), folder.state())
+            return Built(_row(clip, folder), STAGES, folder.state(STAGES))
     mended: list[Damage] = []
     with folder.locked():
         damage = folder.damage(verify)
@@ -159,7 +162,7 @@ def _build(clip: Clip, folder: ClipFolder, settings: StageSettings, verify: bool
                     raise
                 stages = [error.stage] if error.stage else list(folder.record()["stages"])
                 damage = [Damage(stage, error.file) for stage in stages]
-        return Built(row, folder.state(), tuple(dict.fromkeys(mended)))
+        return Built(row, STAGES, folder.state(STAGES), tuple(dict.fromkeys(mended)))
 
 
 def _is_done(folder: ClipFolder, keys: ClipKeys, images: str) -> bool:

@@ -103,10 +103,10 @@ def build(
         if folder.folder.is_dir():
             folder.clear()
         row |= {"status": "rejected", "code": error.code, "reason": error.reason} | written
-        return Built(row, folder.state())
+        return Built(row, (STAGE,), folder.state((STAGE,)))
     ranges = {f"{name}_view": views[name] for name in STREAMS}
     row |= {"status": "ok", "code": "", "reason": ""} | written | dict(sorted(result.items())) | ranges
-    return Built(row, folder.state(), mended)
+    return Built(row, (STAGE,), folder.state((STAGE,)), mended)
 
 
 def read_source(source: Source, where: str = "") -> NDArray[Any]:

@@ -24,6 +24,7 @@ from experiments.options import (
     Null,
     RunFolder,
     err,
+    existing,
     guarded_command,
     model_defaults,
     out,
@@ -33,7 +34,8 @@ from experiments.options import (
 )
 from experiments.progress import progress
 from experiments.runs import provenance
-from experiments.runs.run import Run
+from experiments.runs.run import WAIT, Run
+from preprocessing.artefacts.locks import locked
 from preprocessing.errors import UsageError
 from preprocessing.recordings.remarks import recording_notes
 
@@ -289,7 +291,9 @@ def export(
     from fusion_net.checkpoint import load
     from fusion_net.export import ONNX, export_onnx
 
-    out.print(f"{export_onnx(load(model), to or model / ONNX)}")
+    existing(model, "the folder of a model: what `mer train --final` wrote")
+    with locked(model, "mer export", WAIT):  # nobody trains it again meanwhile
+        out.print(f"{export_onnx(load(model), to or model / ONNX)}")
 
 
 @app.command()

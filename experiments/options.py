@@ -15,7 +15,9 @@ from rich.console import Console
 from rich.text import Text
 
 from experiments.config import Config, load_config
+from experiments.progress import say
 from experiments.signals import WORDS, Terminated, tidying_up
+from preprocessing.artefacts.locks import waits_told
 from preprocessing.datasets import OWN
 from preprocessing.errors import ToolkitError, UsageError
 from preprocessing.workers import cores
@@ -63,7 +65,7 @@ def guarded_command(command: F) -> F:
     def guarded(*args: Any, **kwargs: Any) -> Any:
         code = 1
         try:
-            with tidying_up():
+            with tidying_up(), waits_told(say):
                 return command(*args, **kwargs)
         except UsageError as error:
             code, text = 2, str(error)
@@ -151,6 +153,13 @@ def settings_of(
 ) -> Config:
     """The settings of a command that is not about one data set."""
     return load_config(sections, source, changes or (), given=_shared(null, None))
+
+
+def existing(path: Path, what: str) -> Path:
+    """``path``, or UsageError if there is nothing; ``what`` says what is wanted."""
+    if not path.exists():
+        raise UsageError(f"{path} does not exist: give {what}")
+    return path
 
 
 def _shared(null: bool, landmark_model: Path | None) -> dict[str, dict[str, Any]]:

@@ -15,10 +15,11 @@ from dynamic_images.inspection.gallery import write_gallery
 from dynamic_images.spotting.candidates import Proposal, propose
 from dynamic_images.spotting.motion_curve import SpotSettings
 from experiments.pages.predictions import EXPERIMENTAL, JSON, PAGE, TABLE, Predictions, render
-from experiments.runs.run import library_versions, to_csv, write_json
+from experiments.runs.run import WAIT, library_versions, to_csv, write_json
 from fusion_net.checkpoint import Checkpoint, load
 from fusion_net.new_clips import predict_clips
-from preprocessing.artefacts.files import write_text
+from preprocessing.artefacts.files import remove_leftovers, write_text
+from preprocessing.artefacts.locks import locked
 from preprocessing.clips import Clip, check_unique
 from preprocessing.datasets import videos as adapter
 from preprocessing.datasets import with_bit_depth
@@ -67,13 +68,24 @@ def predict_videos(
         bit_depth: of pictures with 16 bits a sample, how many the camera filled; None finds it out per clip.
 
     Raises:
-        UsageError: a video that is not there.
+        UsageError: a video that is not there, or ``out`` is a file.
+        FolderInUseError: another process is at work in ``out``.
         ToolkitError: the model cannot be used.
     """
     clips = with_bit_depth(_clips(videos, fps), bit_depth)
+    checkpoint = _with_landmarks(load(model), landmark_model)
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"--out {out} is a file: name a folder for the answers")
+    with locked(out, "mer predict", WAIT):
+        remove_leftovers(out, alone=True)
+        return _predict(checkpoint, clips, out, jobs, progress, spot)
+
+
+def _predict(
+    checkpoint: Checkpoint, clips: list[Clip], out: Path, jobs: int, progress: Progress, spot: SpotSettings | None
+) -> Predictions:
     if spot is None:
         clips = [replace(clip, frames=_Bounded(clip.frames)) for clip in clips]
-    checkpoint = _with_landmarks(load(model), landmark_model)
     proposals: list[Proposal] = []
     lost: list[dict[str, Any]] = []
     if spot is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -39,6 +40,12 @@ def progress(title: str, console: Console) -> Iterator[Step]:
             bars.update(task, completed=done, total=total, last=last)
 
         yield step
+
+
+def say(text: str) -> None:
+    """A line about what a command waits for, above the bar that is shown meanwhile; workers say it as well."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
 
 
 def _log(title: str, console: Console) -> Step:

@@ -23,9 +23,10 @@ from experiments.preparation import (
 )
 from experiments.progress import Progress
 from experiments.runs import provenance
-from experiments.runs.run import Run
+from experiments.runs.run import WAIT, Run
 from experiments.scoring.protocols import Protocol, find_protocol
-from preprocessing.artefacts.files import write_text
+from preprocessing.artefacts.files import remove_leftovers, write_text
+from preprocessing.artefacts.locks import locked
 from preprocessing.artefacts.manifest import read_manifest
 from preprocessing.errors import UsageError
 
@@ -104,7 +105,16 @@ def _given(paths: DatasetPaths) -> Given:
 
 
 def train(paths: DatasetPaths, config: Config, model: str, run: Run, jobs: int, progress: Progress) -> Path:
-    """Judge a system under the protocol, with everything that the report shows; returns the report's path."""
+    """Judge a system under the protocol, with everything that the report shows; returns the report's path.
+
+    Raises:
+        FolderInUseError: another process is at work in the run.
+    """
+    with run.locked("mer train"):
+        return _train(paths, config, model, run, jobs, progress)
+
+
+def _train(paths: DatasetPaths, config: Config, model: str, run: Run, jobs: int, progress: Progress) -> Path:
     from experiments.pages.report import write_report
     from experiments.runs.folds import evaluate
 
@@ -132,7 +142,17 @@ def train(paths: DatasetPaths, config: Config, model: str, run: Run, jobs: int, 
 
 
 def explain(run: Run, cache: Path | None, jobs: int, progress: Progress) -> Path:
-    """Explain a finished run and write its report again, from the settings that lie in its folder."""
+    """Explain a finished run and write its report again, from the settings that lie in its folder.
+
+    Raises:
+        FolderInUseError: another process is at work in the run.
+    """
+    run.about()  # is there such a run?
+    with run.locked("mer explain"):
+        return _explain(run, cache, jobs, progress)
+
+
+def _explain(run: Run, cache: Path | None, jobs: int, progress: Progress) -> Path:
     from experiments.pages.report import write_report
     from experiments.runs.explanations import check_explainable
     from experiments.runs.explanations import explain as explain_run
@@ -173,10 +193,14 @@ def final(
     progress: Progress,
     judge: bool = True,
 ) -> Path:
-    """A model folder trained on all subjects; with ``judge``, the leave-one-subject-out run is finished first."""
-    from experiments.runs.final import judged, train_final
+    """A model folder trained on all subjects; with ``judge``, the leave-one-subject-out run is finished first.
+
+    Raises:
+        UsageError: ``out`` holds something that is no model, or no model can come of this.
+        FolderInUseError: another process is at work in the run or in ``out``.
+    """
+    from experiments.runs.final import check_place
     from experiments.runs.system_registry import find_system
-    from experiments.runs.systems import Network
     from fusion_net.models.contract import Model
 
     if not issubclass(find_system(model), Model):
@@ -185,6 +209,17 @@ def final(
         raise UsageError(
             f"--final has no use on {paths.dataset.name}: a model of images that were made elsewhere fits no video"
         )
+    check_place(out)
+    with run.locked("mer train --final"), locked(out, "mer train --final", WAIT):
+        return _final(paths, config, model, run, out, jobs, progress, judge)
+
+
+def _final(
+    paths: DatasetPaths, config: Config, model: str, run: Run, out: Path, jobs: int, progress: Progress, judge: bool
+) -> Path:
+    from experiments.runs.final import judged, train_final
+    from experiments.runs.systems import Network
+
     if judge:
         train(paths, config, model, run, jobs, progress)
     job = prepare(paths, config, model, jobs, progress)
@@ -208,7 +243,16 @@ def final(
 
 
 def ablation(paths: DatasetPaths, config: Config, model: str, folder: Path, jobs: int, progress: Progress) -> str:
-    """The variants of a system on the same folds and seeds; returns the table as Markdown."""
+    """The variants of a system on the same folds and seeds; returns the table as Markdown.
+
+    Raises:
+        FolderInUseError: another process is at work in ``folder``.
+    """
+    with Run(folder).locked("mer ablate"):
+        return _ablation(paths, config, model, folder, jobs, progress)
+
+
+def _ablation(paths: DatasetPaths, config: Config, model: str, folder: Path, jobs: int, progress: Progress) -> str:
     from experiments.runs.ablation import ablate, markdown
     from experiments.runs.system_registry import find_system, make_system
 
@@ -242,4 +286,5 @@ def comparison(folders: list[Path], page: Path | None, cost: bool, progress: Pro
                 step(i + 1, len(runs), run.name)
     names = "_".join(Path(run.name).name for run in runs)
     path = page or Path("runs") / "compare" / f"{names}.html"
+    remove_leftovers(path.parent)
     return path, write_comparison(runs, path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from dynamic_images.pipeline import StageSettings
 from fusion_net.description import checked_about, checked_classes, checked_scales, checked_size, checked_weights
 from fusion_net.inputs import Scaler
 from fusion_net.models import MODELS, Model, name_of, new_model
-from preprocessing.artefacts.files import key_of, write_text
+from preprocessing.artefacts.files import digest, key_of, write_bytes, write_text
 from preprocessing.artefacts.plain import from_plain, plain
 from preprocessing.errors import ToolkitError, UsageError
 from preprocessing.pipeline import FACES_VERSION, FLOW_VERSION
@@ -66,12 +65,7 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
     (folder / DESCRIPTION).unlink(missing_ok=True)
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     weights = safetensors.torch.save(state)
-    aside = folder / f".{WEIGHTS}"
-    try:
-        aside.write_bytes(weights)
-        aside.replace(folder / WEIGHTS)
-    finally:
-        aside.unlink(missing_ok=True)
+    write_bytes(folder / WEIGHTS, weights)
     description = {
         "format": FORMAT,
         "toolkit": toolkit_version(),
@@ -83,7 +77,7 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
         "mirrored": checkpoint.mirrored,
         "scales": dict(checkpoint.scaler.scales),
         "preprocessing": described_stages(checkpoint.stages),
-        "weights": _digest(weights),
+        "weights": digest(weights),
         "about": plain(checkpoint.about),
     }
     description["digest"] = key_of(description)
@@ -107,7 +101,7 @@ def load(folder: Path) -> Checkpoint:
         raise ToolkitError(f"{where} is not a checkpoint of format {FORMAT}: train it again with this version")
     if not _is_as_written(description):
         raise ToolkitError(f"{where} is not as it was written: copy it again, or train the model again")
-    if description.get("weights") != _digest(weights):
+    if description.get("weights") != digest(weights):
         raise ToolkitError(f"{folder / WEIGHTS} is not the file that {DESCRIPTION} describes: copy both again")
     try:
         checkpoint = _rebuilt(description, weights)
@@ -160,10 +154,6 @@ def _stages(given: Mapping[str, Any] | None) -> StageSettings | None:
                 f"it learnt from {stage} of version {there}; this version makes others, of version {version_here}"
             )
     return StageSettings.of(given)
-
-
-def _digest(weights: bytes) -> str:
-    return hashlib.blake2b(weights, digest_size=16).hexdigest()
 
 
 def toolkit_version() -> str:

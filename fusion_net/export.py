@@ -6,7 +6,6 @@ import contextlib
 import io
 import json
 import logging
-import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from fusion_net.augment import mirror
 from fusion_net.checkpoint import Checkpoint, described_stages
 from fusion_net.models import name_of
+from preprocessing.artefacts.files import atomic
 from preprocessing.artefacts.plain import plain
 from preprocessing.errors import EnvironmentProblemError
 
@@ -58,9 +58,7 @@ def export_onnx(checkpoint: Checkpoint, path: Path) -> Path:
     example = tuple(torch.zeros(2, *shape) for shape in shapes.values())
     names = ["logits", "probabilities", *whole.columns(example)]
     batch = torch.export.Dim("batch", min=1)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with atomic(path) as aside:
         with _quiet():
             torch.onnx.export(
                 whole,
@@ -78,9 +76,6 @@ def export_onnx(checkpoint: Checkpoint, path: Path) -> Path:
             file.metadata_props.add(key=key, value=value)
         onnx.checker.check_model(file)
         onnx.save(file, aside)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
     return path
 
 

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from joblib import Parallel, delayed
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
+from preprocessing.artefacts import locks
 from preprocessing.errors import EnvironmentProblemError
 from preprocessing.worker_leftovers import announce
 
@@ -50,7 +51,8 @@ def unordered(function: Callable[..., T], tasks: Sequence[tuple[Any, ...]], jobs
     parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", **options)
     try:
         with _interrupts_held_back():
-            results = parallel(delayed(_attached)(os.getpid(), function, task) for task in tasks)
+            tell = locks.listener()
+            results = parallel(delayed(_attached)(os.getpid(), tell, function, task) for task in tasks)
         done = 0
         for result in results:
             done += 1
@@ -79,9 +81,10 @@ def _interrupts_held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _attached(parent: int, function: Callable[..., T], task: tuple[Any, ...]) -> T:
+def _attached(parent: int, tell: locks.Tell | None, function: Callable[..., T], task: tuple[Any, ...]) -> T:
     _end_with(parent)
-    return function(*task)
+    with locks.waits_told(tell):
+        return function(*task)
 
 
 @cache

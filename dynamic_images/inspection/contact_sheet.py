@@ -27,7 +27,7 @@ from dynamic_images.inspection.input_rows import (
     title_of,
 )
 from preprocessing.artefacts.clip_folder import ClipFolder
-from preprocessing.artefacts.files import atomic, key_of
+from preprocessing.artefacts.files import atomic, key_of, remove_leftovers
 from preprocessing.artefacts.manifest import FACTS, number, words
 from preprocessing.artefacts.record import Entry
 from preprocessing.errors import ToolkitError
@@ -262,5 +262,6 @@ def _words(figure: FigureBase, row: Mapping[str, Any], settings: Mapping[str, An
 
 
 def _save(figure: Figure, path: Path, key: str) -> None:
+    remove_leftovers(path.parent)
     with atomic(path) as scratch:
         FigureCanvasAgg(figure).print_png(scratch, metadata={"Key": key, "Software": None})

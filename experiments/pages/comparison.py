@@ -51,6 +51,7 @@ def read_runs(folders: Sequence[Path]) -> list[ComparedRun]:
 
     Raises:
         UsageError: fewer than two runs, or one named twice.
+        FolderInUseError: another process is at work in a run.
         ToolkitError: a run is not finished, or `check_comparable` refuses them.
     """
     places = [folder.resolve() for folder in folders]
@@ -62,7 +63,9 @@ def read_runs(folders: Sequence[Path]) -> list[ComparedRun]:
     runs = []
     for folder, place in zip(folders, places, strict=True):
         run = Run(folder)
-        about, table = run.about(), run.predictions()
+        run.about()  # is there such a run?
+        with run.locked("mer compare"):
+            about, table = run.about(), run.predictions()
         try:
             table = check_predictions(table, about["classes"])
         except (KeyError, ValueError) as error:

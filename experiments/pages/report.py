@@ -43,8 +43,15 @@ def write_report(run: Run, cache: Path) -> Path:
         The page's path.
 
     Raises:
+        FolderInUseError: another process is at work in the run.
         ToolkitError: the run is not finished, or the cache has no manifest.
     """
+    run.about()  # is there such a run?
+    with run.locked("mer report"):
+        return _write(run, cache)
+
+
+def _write(run: Run, cache: Path) -> Path:
     about, metrics = run.about(), run.metrics()
     predictions, manifest = run.predictions(), read_manifest(cache)
     metrics["datasets"] = [{**part, "rows": _ordered(part["rows"])} for part in metrics["datasets"]]

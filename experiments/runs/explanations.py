@@ -17,7 +17,6 @@ person are under one network (what every map shares).
 
 from __future__ import annotations
 
-import hashlib
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -43,7 +42,7 @@ from fusion_net.inputs import ClipTensors, subset
 from fusion_net.models.contract import Model
 from fusion_net.seeds import fold_seed
 from preprocessing.artefacts.clip_folder import ClipFolder, clip_folder
-from preprocessing.artefacts.files import key_of, write_text
+from preprocessing.artefacts.files import atomic, digest, key_of, write_text
 from preprocessing.errors import ToolkitError, UsageError
 
 NUMBERS, MAPS, OCCLUSION = "explanations.json", "maps.npz", "occlusion.csv"
@@ -92,6 +91,7 @@ def explain(
     Raises:
         ToolkitError: the run is of other clips or of another version of the networks, or a network trained again
             does not predict what the run holds.
+        FolderInUseError: another process is at work in the run.
     """
     data = data.only(one.name for one in system.inputs)
     check_explainable(system, data.classes)
@@ -108,11 +108,12 @@ def explain(
     tasks = [_Task(run, cache, system, fold, {s: keys[s, fold] for s in seeds}, seeds) for fold in folds]
     todo = [(task,) for task in tasks if not _is_done(task)]
     done = len(tasks) - len(todo)
-    for name in over_clips(_explain_and_keep, data, todo, jobs):
-        done += 1
-        if progress:
-            progress(done, len(tasks), name)
-    return _summarise(run, tasks, data.classes)
+    with run.locked("explaining folds"):
+        for name in over_clips(_explain_and_keep, data, todo, jobs):
+            done += 1
+            if progress:
+                progress(done, len(tasks), name)
+        return _summarise(run, tasks, data.classes)
 
 
 def check_explainable(system: System, classes: Sequence[str]) -> Network:
@@ -128,15 +129,7 @@ def check_explainable(system: System, classes: Sequence[str]) -> Network:
 
 def _explain_and_keep(data: ClipTensors, task: _Task) -> str:
     content = explain_fold(data, task)
-    path = _part(task)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}")
-    try:
-        with aside.open("wb") as file:
-            _savez(file, {"key": np.array(_key(task)), **content})
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    _savez(_part(task), {"key": np.array(_key(task)), **content})
     return task.fold.subject
 
 
@@ -216,8 +209,9 @@ def _parts(folder: ClipFolder, size: int) -> dict[str, NDArray[np.bool_]]:
     return {**parts, ELSEWHERE: ~np.any(list(parts.values()), axis=0)}
 
 
-def _savez(file: Any, arrays: dict[str, Any]) -> None:
-    np.savez(file, **arrays)
+def _savez(path: Path, arrays: dict[str, Any]) -> None:
+    with atomic(path) as scratch:
+        np.savez(scratch, **arrays)
 
 
 def _part(task: _Task) -> Path:
@@ -250,8 +244,7 @@ def _summarise(run: Run, tasks: Sequence[_Task], classes: Sequence[str]) -> Path
         for part in parts
     ]
     write_text(folder / OCCLUSION, to_csv(pd.concat(rows, ignore_index=True)))
-    with (folder / MAPS).open("wb") as file:
-        _savez(file, {n: a for n, a in pooled.items() if n.split("/")[0] not in _NUMBERS})
+    _savez(folder / MAPS, {n: a for n, a in pooled.items() if n.split("/")[0] not in _NUMBERS})
     write_json(
         folder / NUMBERS,
         {
@@ -340,4 +333,4 @@ def read_numbers(run: Run) -> dict[str, Any] | None:
 
 def digest_of_predictions(run: Run) -> str:
     """Of ``predictions.csv``: by it the report knows whether explanations are those of the run as it is."""
-    return hashlib.blake2b(run.predictions_file.read_bytes(), digest_size=12).hexdigest()
+    return digest(run.predictions_file)

@@ -11,7 +11,7 @@ import jinja2
 
 from dynamic_images.pipeline import StageSettings
 from experiments.runs.folds import data_digest, one_thread
-from experiments.runs.run import Run, library_versions
+from experiments.runs.run import WAIT, Run, library_versions
 from experiments.runs.systems import FittedNetwork, Network, side_of
 from experiments.scoring.metrics import MEASURES
 from fusion_net import checkpoint as checkpoints
@@ -19,7 +19,8 @@ from fusion_net.checkpoint import Checkpoint
 from fusion_net.export import ONNX
 from fusion_net.inference import strength
 from fusion_net.inputs import ClipTensors
-from preprocessing.artefacts.files import key_of, write_text
+from preprocessing.artefacts.files import is_scratch, key_of, remove_leftovers, write_text
+from preprocessing.artefacts.locks import LOCK, locked
 from preprocessing.artefacts.plain import plain
 from preprocessing.errors import ToolkitError, UsageError
 
@@ -54,14 +55,38 @@ def train_final(
 
     Raises:
         UsageError: ``out`` holds something that is no model.
+        FolderInUseError: another process is at work in it.
     """
-    if out.is_file() or (out.is_dir() and any(out.iterdir()) and not _is_model(out)):
+    check_place(out)
+    with locked(out, "training a model on all subjects", WAIT):
+        return _train_final(data, out, system, stages, facts, evaluation)
+
+
+def check_place(out: Path) -> None:
+    """Refuse a folder in which a model would stand among something else.
+
+    Raises:
+        UsageError: ``out`` is a file, or a folder of other things than a model.
+    """
+    others = out.is_dir() and any(path.name != LOCK and not is_scratch(path.name) for path in out.iterdir())
+    if (out.exists() and not out.is_dir()) or (others and not _is_model(out)):
         raise UsageError(f"--out {out} holds something that is no model: name a new folder")
+
+
+def _train_final(
+    data: ClipTensors,
+    out: Path,
+    system: Network,
+    stages: StageSettings,
+    facts: Mapping[str, Any],
+    evaluation: Mapping[str, Any] | None,
+) -> Path:
     data = data.only(one.name for one in system.inputs)
     about = _about(data, system, facts, evaluation)
     about["key"] = key_of(about, system.key, stages, checkpoints.STAGE_VERSIONS)
     if _done(out, about["key"]):
         return out
+    remove_leftovers(out, alone=True)
     with one_thread():
         fitted = system.fit(data, SEED, FINAL)
     about["training"]["strength"] = strengths(fitted.scaler(data))

@@ -69,19 +69,23 @@ def evaluate(
 
     Returns:
         What ``metrics.json`` holds.
+
+    Raises:
+        FolderInUseError: another process is at work in the run.
     """
     folds = protocol(data.subjects)
-    predictions, warned = run_folds(data, folds, run, system, seeds, jobs, progress, describe(protocol), cache)
     tables: dict[str, pd.DataFrame] = {}
-    for baseline in baselines:
-        table, more = pooled_answers(data, folds, baseline, range(baseline_seeds(baseline)))
-        tables[baseline.name] = check_predictions(table, data.classes)
-        warned += more
-        write_text(run.baseline_file(baseline.name), to_csv(tables[baseline.name]))
-    titles = {one.name: one.title for one in (system, *baselines)}
-    summary = summarise(predictions, tables, data.classes, system.name)
-    metrics = {**summary, "titles": titles, "warnings": list(dict.fromkeys(warned))}
-    write_json(run.metrics_file, metrics)
+    with run.locked("training folds"):
+        predictions, warned = run_folds(data, folds, run, system, seeds, jobs, progress, describe(protocol), cache)
+        for baseline in baselines:
+            table, more = pooled_answers(data, folds, baseline, range(baseline_seeds(baseline)))
+            tables[baseline.name] = check_predictions(table, data.classes)
+            warned += more
+            write_text(run.baseline_file(baseline.name), to_csv(tables[baseline.name]))
+        titles = {one.name: one.title for one in (system, *baselines)}
+        summary = summarise(predictions, tables, data.classes, system.name)
+        metrics = {**summary, "titles": titles, "warnings": list(dict.fromkeys(warned))}
+        write_json(run.metrics_file, metrics)
     return metrics
 
 
@@ -122,25 +126,27 @@ def run_folds(
     Raises:
         ValueError: an input of the system is missing, unlabelled clips, no seeds, seeds that repeat, folds that
             `check_folds` refuses, or several processes on one accelerator.
+        FolderInUseError: another process is at work in the run.
     """
     data = data.only(one.name for one in system.inputs)
     _check(data, folds, seeds, jobs, system)
     keys = fold_keys(data, folds, seeds, system)
     link = {} if cache is None else {"cache": run.link_to(cache)}
-    write_json(run.about_file, {"protocol": protocol, **link, **_about(data, folds, seeds, system)})
-    todo, done = [], 0
-    for seed, fold in keys:
-        if read_fold(run.fold(seed, fold.name), keys[seed, fold]) is None:
-            todo.append((seed, fold))
-            continue
-        done += 1
-        if progress:
-            progress(done, len(keys), f"seed {seed}, {fold.subject}: reused")
-    for name in _train(data, run, system, [(*task, keys[task]) for task in todo], jobs):
-        done += 1
-        if progress:
-            progress(done, len(keys), name)
-    return _pool(run, keys, data.classes)
+    with run.locked("training folds"):
+        run.begin({"protocol": protocol, **link, **_about(data, folds, seeds, system)})
+        todo, done = [], 0
+        for seed, fold in keys:
+            if read_fold(run.fold(seed, fold.name), keys[seed, fold]) is None:
+                todo.append((seed, fold))
+                continue
+            done += 1
+            if progress:
+                progress(done, len(keys), f"seed {seed}, {fold.subject}: reused")
+        for name in _train(data, run, system, [(*task, keys[task]) for task in todo], jobs):
+            done += 1
+            if progress:
+                progress(done, len(keys), name)
+        return _pool(run, keys, data.classes)
 
 
 def train_fold(data: ClipTensors, fold: Fold, seed: int, system: System) -> FoldResult:

@@ -16,12 +16,12 @@ Numbers are written with nine significant digits, which is what float32 needs, s
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -32,10 +32,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from experiments.scoring.summary import COLUMNS
-from preprocessing.artefacts.files import write_text
+from preprocessing.artefacts.files import digest, remove_leftovers, write_bytes, write_text
+from preprocessing.artefacts.locks import locked
 from preprocessing.errors import ToolkitError, UsageError
 
 PREDICTIONS, HISTORY, DONE = "predictions.csv", "history.csv", "done.json"
+WAIT = 10.0
+"""Seconds that a run, a model or predictions are waited for: a page is written by then, a network is not trained."""
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "pandas", "torch")
 
 
@@ -116,8 +119,38 @@ class Run:
         """Folder of one fold of one seed."""
         return self.folder / "folds" / f"{seed}-{fold}"
 
+    @contextmanager
+    def locked(self, what: str) -> Iterator[None]:
+        """Hold the run against other processes, and remove the scratch that killed ones left in it.
+
+        Args:
+            what: is being done, for the message to others.
+
+        Raises:
+            FolderInUseError: another process has been at work in it for `WAIT` seconds; the message says which.
+        """
+        with locked(self.folder, what, WAIT):
+            for name in ("", "baselines", "explanations", "model"):
+                remove_leftovers(self.folder / name, alone=True)
+            yield
+
+    def begin(self, about: Mapping[str, Any]) -> None:
+        """Write ``run.json``. Tables and scores of another run in this folder go first, so that they never mix."""
+        text = _as_text(about)
+        if not self.about_file.is_file() or self.about_file.read_bytes() != text.encode():
+            self.metrics_file.unlink(missing_ok=True)
+            self.predictions_file.unlink(missing_ok=True)
+        write_text(self.about_file, text)
+
     def about(self) -> dict[str, Any]:
-        """What ran, from ``run.json``."""
+        """What ran, from ``run.json``.
+
+        Raises:
+            UsageError: there is no such folder.
+            ToolkitError: it holds no run.
+        """
+        if not self.folder.is_dir():
+            raise UsageError(f"{self.folder} does not exist: give the folder of a run")
         return read_json(self.about_file)
 
     def metrics(self) -> dict[str, Any]:
@@ -197,18 +230,15 @@ def to_csv(table: pd.DataFrame) -> str:
 def write_fold(folder: Path, key: str, result: FoldResult) -> None:
     """Keep a finished fold. ``done.json`` is deleted first and written last; a fold without it is incomplete."""
     (folder / DONE).unlink(missing_ok=True)
-    if folder.is_dir():
-        for left in (*folder.glob(".*"), *folder.glob("*.npy")):  # of a process that was killed, or of an older fold
-            left.unlink()
+    remove_leftovers(folder)
+    for left in folder.glob("*.npy"):  # of an older fold
+        left.unlink()
     texts = {PREDICTIONS: to_csv(result.predictions), HISTORY: to_csv(result.history)}
     files = {name: text.encode() for name, text in texts.items()}
     files |= {name: _npy(array) for name, array in result.files.items()}
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in texts.items():
-        write_text(folder / name, text)
-    for name in result.files:
-        (folder / name).write_bytes(files[name])
-    digests = {name: _digest(data) for name, data in files.items()}
+    for name, data in files.items():
+        write_bytes(folder / name, data)
+    digests = {name: digest(data) for name, data in files.items()}
     write_json(folder / DONE, {"key": key, "files": digests, "warnings": list(result.warnings)})
 
 
@@ -216,9 +246,7 @@ def read_fold(folder: Path, key: str) -> FoldResult | None:
     """A finished fold, or None if it is missing, was made under another key, or is damaged."""
     try:
         done = json.loads((folder / DONE).read_text(encoding="utf-8"))
-        if done["key"] != key or any(
-            _digest((folder / name).read_bytes()) != digest for name, digest in done["files"].items()
-        ):
+        if done["key"] != key or any(digest(folder / name) != written for name, written in done["files"].items()):
             return None
         text = (folder / HISTORY).read_text(encoding="utf-8")
         history = pd.read_csv(io.StringIO(text)) if text.strip() else pd.DataFrame()
@@ -231,7 +259,7 @@ def read_fold(folder: Path, key: str) -> FoldResult | None:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write JSON whole or not at all; NaN becomes null (n/a)."""
-    write_text(path, json.dumps(_without_nan(content), indent=1, allow_nan=False) + "\n")
+    write_text(path, _as_text(content))
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -256,8 +284,8 @@ def library_versions() -> dict[str, str]:
     return {name: version(name) for name in LIBRARIES}
 
 
-def _digest(data: bytes) -> str:
-    return hashlib.blake2b(data, digest_size=12).hexdigest()
+def _as_text(content: Mapping[str, Any]) -> str:
+    return json.dumps(_without_nan(content), indent=1, allow_nan=False) + "\n"
 
 
 def _npy(array: NDArray[Any]) -> bytes:

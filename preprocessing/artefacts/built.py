@@ -20,11 +20,13 @@ class Built(NamedTuple):
 
     Attributes:
         row: of the manifest.
-        state: of its folder then, see `ClipFolder.state`.
+        stages: that the row speaks of; entries of others may change while the rest is built.
+        state: of these stages then, see `ClipFolder.state`.
         mended: damaged files that were found and made again.
     """
 
     row: dict[str, Any]
+    stages: tuple[str, ...]
     state: str
     mended: tuple[Damage, ...] = ()
 
@@ -59,7 +61,9 @@ def collect(
             on_clip(one.row)
     with locked(root, "writing the manifest", MANIFEST_WAIT):
         remove_leftovers(root)
-        changed = [clip_id for clip_id, one in built.items() if clip_folder(root, clip_id).state() != one.state]
+        changed = [
+            clip_id for clip_id, one in built.items() if clip_folder(root, clip_id).state(one.stages) != one.state
+        ]
         if changed:
             others = f" and {len(changed) - 1} more clips" if len(changed) > 1 else ""
             raise ToolkitError(

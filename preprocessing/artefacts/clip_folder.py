@@ -17,7 +17,7 @@ record whenever something is made from it (`ClipFolder.verified`) and when damag
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -102,9 +102,10 @@ class ClipFolder:
             return False
         return all(_size(self.folder / name) == mark.size for name, mark in entry.files.items())
 
-    def state(self) -> str:
-        """Digest of what all stages recorded: as long as it is the same, the artefacts are the same."""
-        return digest(as_text({"stages": self.record()["stages"]}).encode())
+    def state(self, stages: Collection[str]) -> str:
+        """Digest of what these stages recorded: as long as it is the same, their artefacts are the same."""
+        found = self.record()["stages"]
+        return digest(as_text({name: found[name] for name in stages if name in found}).encode())
 
     def damage(self, everything: bool = False) -> list[Damage]:
         """Files that are not what their stage wrote.

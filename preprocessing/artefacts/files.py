@@ -11,7 +11,7 @@ import shutil
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +105,8 @@ def remove_leftovers(folder: Path, alone: bool = False) -> None:
     for path in folder.glob(".partial-*"):
         match = _SCRATCH.fullmatch(path.name)
         if match and path.name not in _live and (alone or _is_left_over(path, int(match[1]), match[2])):
-            _remove(path)
+            with suppress(OSError):  # in a folder that is only readable it does no harm
+                _remove(path)
 
 
 def _remove(path: Path) -> None:

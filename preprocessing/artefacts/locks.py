@@ -17,7 +17,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -30,11 +30,18 @@ LOCK = ".lock"
 LOOK_EVERY = 0.05  # seconds
 CLIP_WAIT = 3600.0
 """Seconds that a clip's lock is waited for: longer than the offline stages of any clip take."""
+TELL_AFTER, TELL_EVERY = 2.0, 10.0
+"""Seconds of waiting after which it is told for whom, and between two such words of one process."""
+
+Tell = Callable[[str], None]
+"""Is told, in one sentence, for whom this process is waiting; importable by name, so that workers can tell it too."""
 
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS}
 _held: dict[tuple[int, int, str], int] = {}
 """(process, thread, folder) → how many times over: a holder may lock again what it holds."""
+_listening: list[Tell] = []
+_told = -TELL_EVERY
 
 
 class FolderInUseError(ToolkitError):
@@ -42,10 +49,29 @@ class FolderInUseError(ToolkitError):
 
 
 @contextmanager
+def waits_told(tell: Tell | None) -> Iterator[None]:
+    """In the block, ``tell`` hears of every wait of this process that is longer than `TELL_AFTER` seconds."""
+    if tell is None:
+        yield
+        return
+    _listening.append(tell)
+    try:
+        yield
+    finally:
+        _listening.remove(tell)
+
+
+def listener() -> Tell | None:
+    """Who hears of waits at present."""
+    return _listening[-1] if _listening else None
+
+
+@contextmanager
 def locked(folder: Path, what: str, wait: float = 0.0) -> Iterator[None]:
     """Hold ``folder``, which is made if it is not there, against other processes and threads.
 
-    A process may lock again what it holds. In a folder that cannot be written nothing is locked: nobody changes it.
+    A process may lock again what it holds. In a folder that cannot be written nothing is locked: nobody changes it. A
+    folder that was made for the lock and in which nothing was put goes away with it.
 
     Args:
         folder: of a clip, a data set's cache, a corpus, a run or predictions.
@@ -55,6 +81,7 @@ def locked(folder: Path, what: str, wait: float = 0.0) -> Iterator[None]:
     Raises:
         FolderInUseError: it is held for longer than ``wait``; the message says by whom, where and since when.
     """
+    made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     key = (os.getpid(), threading.get_ident(), str(folder.resolve()))
     file = None if _held.get(key) else _take(folder, what, wait)
@@ -67,10 +94,13 @@ def locked(folder: Path, what: str, wait: float = 0.0) -> Iterator[None]:
             del _held[key]
         if file is not None:
             _let_go(folder / LOCK, file)
+            if made:
+                with suppress(OSError):  # it holds something, as a rule
+                    folder.rmdir()
 
 
 def _take(folder: Path, what: str, wait: float) -> int | None:
-    path, end = folder / LOCK, time.monotonic() + wait
+    path, begin = folder / LOCK, time.monotonic()
     while (file := _open(path)) is not None:
         if lock_descriptor(file, blocking=False):
             if _is_still(path, file):
@@ -78,8 +108,11 @@ def _take(folder: Path, what: str, wait: float) -> int | None:
             os.close(file)  # lets go as well
             continue
         os.close(file)
-        if time.monotonic() >= end:
+        waited = time.monotonic() - begin
+        if waited >= wait:
             raise FolderInUseError(f"{folder} is in use by {_holder(path)}: wait until that has ended, or end it")
+        if waited >= TELL_AFTER:
+            _say(f"waiting for {_holder(path)}, which is at work in {folder}")
         time.sleep(LOOK_EVERY)
     if file is not None:
         started = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
@@ -89,9 +122,20 @@ def _take(folder: Path, what: str, wait: float) -> int | None:
     return file
 
 
+def _say(text: str) -> None:
+    global _told  # of the process: its threads wait for the same other one
+    now, tell = time.monotonic(), listener()
+    if tell is not None and now - _told >= TELL_EVERY:
+        _told = now
+        tell(text)
+
+
 def _open(path: Path) -> int | None:
     """The lock file, made if it is not there; None in a folder that cannot be written."""
     try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINK, 0o666)
+    except FileNotFoundError:  # its last holder has just removed an empty folder
+        path.parent.mkdir(parents=True, exist_ok=True)
         return os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINK, 0o666)
     except OSError as error:
         if error.errno not in _READ_ONLY:

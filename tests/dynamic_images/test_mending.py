@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 
 from dynamic_images.build import ImageSettings
+from dynamic_images.input_cache import build_inputs
+from dynamic_images.inputs import use
 from dynamic_images.pipeline import StageSettings, build_dataset
 from preprocessing.artefacts.clip_folder import Damage, clip_folder
 from preprocessing.artefacts.manifest import MANIFEST, read_manifest
@@ -211,6 +213,14 @@ class TestAtOnce:
             assert all("made again by another process under other settings" in words for code, words in codes if code)
         assert read_manifest(root)["clip_id"].tolist() == [clip.clip_id]
         assert not list(root.rglob(".*")), "something was left behind"
+
+
+def test_an_input_that_another_process_makes_meanwhile_is_no_other_artefact(clip: Clip, root: Path) -> None:
+    """Two trainings at once may want different inputs of the same clips."""
+    build_dataset(
+        [clip], root, SETTINGS, on_clip=lambda _: build_inputs(root, [clip.clip_id], [use("frames", count=3)])
+    )
+    assert any(name.startswith("input ") for name in clip_folder(root, clip.clip_id).record()["stages"])
 
 
 def test_frames_that_change_while_they_are_read_are_not_recorded(

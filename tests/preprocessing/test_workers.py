@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from preprocessing import worker_leftovers
+from preprocessing.artefacts.locks import listener, waits_told
 from preprocessing.errors import EnvironmentProblemError
 from preprocessing.workers import unordered
 
@@ -40,6 +41,12 @@ class TestWorkers:
         assert os.getpid() not in {process for _, process in results}
 
     @pytest.mark.slow
+    def test_a_worker_tells_for_whom_it_waits_like_its_command(self) -> None:
+        with waits_told(_hear):
+            assert set(unordered(_listener, [(), ()], jobs=2)) == {"_hear"}
+        assert set(unordered(_listener, [(), ()], jobs=2)) == {""}
+
+    @pytest.mark.slow
     def test_a_killed_worker_is_one_sentence(self) -> None:
         with pytest.raises(EnvironmentProblemError, match="fewer --jobs"):
             list(unordered(_die, [(i,) for i in range(4)], jobs=2))
@@ -53,6 +60,14 @@ class TestWorkers:
 
 def _where(task: int) -> tuple[int, int]:
     return task, os.getpid()
+
+
+def _listener() -> str:
+    return getattr(listener(), "__name__", "")
+
+
+def _hear(text: str) -> None:
+    """Nothing."""
 
 
 def _die(task: int) -> None:

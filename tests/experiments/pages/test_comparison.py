@@ -121,7 +121,7 @@ def test_too_few_runs_and_no_runs(finished: Run, tmp_path: Path) -> None:
         read_runs([finished.folder])
     with pytest.raises(UsageError, match="1 named twice"):
         read_runs([finished.folder, finished.folder])
-    with pytest.raises(ToolkitError, match=r"run\.json does not exist"):
+    with pytest.raises(UsageError, match="nothing does not exist"):
         read_runs([finished.folder, tmp_path / "nothing"])
 
 

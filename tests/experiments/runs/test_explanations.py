@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from experiments.runs.run import Run, read_predictions, to_csv
 from experiments.runs.systems import Network, System
 from fusion_net.inputs import ClipTensors
 from preprocessing.artefacts.clip_folder import clip_folder
+from preprocessing.artefacts.files import digest
 from preprocessing.artefacts.record import Entry
 from preprocessing.errors import ToolkitError, UsageError
 
@@ -158,9 +158,7 @@ def test_a_network_that_predicts_otherwise_is_not_explained(
     table[["p_calm", "p_happy"]] = table[["p_happy", "p_calm"]]
     (folder / "predictions.csv").write_text(to_csv(table))
     done = json.loads((folder / "done.json").read_text())
-    done["files"]["predictions.csv"] = hashlib.blake2b(
-        (folder / "predictions.csv").read_bytes(), digest_size=12
-    ).hexdigest()
+    done["files"]["predictions.csv"] = digest(folder / "predictions.csv")
     (folder / "done.json").write_text(json.dumps(done))
     with pytest.raises(ToolkitError, match="so it is another network"):
         explain(toy_data, finished, faces, tiny)

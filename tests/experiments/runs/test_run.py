@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +15,7 @@ import pytest
 from experiments.runs import run as run_files
 from experiments.runs.run import FoldResult, Run, read_fold, read_predictions, to_csv, write_fold, write_json
 from experiments.scoring.summary import COLUMNS, check_predictions, summarise
+from preprocessing.artefacts.files import scratch_path
 from preprocessing.errors import ToolkitError, UsageError
 
 Guesses = Callable[..., pd.DataFrame]
@@ -101,24 +106,32 @@ def test_an_interruption_while_writing_leaves_no_fold(
 ) -> None:
     """Also where an older result of the same fold was there."""
     write_fold(tmp_path, "key", result)
-    write, calls = run_files.write_text, []
+    write, calls = Path.replace, []
 
-    def interrupted(path: Path, text: str) -> None:
+    def interrupted(path: Path, target: Path) -> Path:
         if len(calls) == at:
             raise KeyboardInterrupt
         calls.append(path)
-        write(path, text)
+        return write(path, target)
 
-    monkeypatch.setattr(run_files, "write_text", interrupted)
+    result = replace(result, history=result.history * 2, predictions=result.predictions.iloc[::-1])
+    monkeypatch.setattr(Path, "replace", interrupted)
     with pytest.raises(KeyboardInterrupt):
         write_fold(tmp_path, "key", result)
     assert read_fold(tmp_path, "key") is None
 
 
 def test_what_a_killed_process_left_beside_is_swept_away(tmp_path: Path, result: FoldResult) -> None:
-    (tmp_path / ".predictions.csv.4711").write_text("clip_id,sub")
+    with subprocess.Popen([sys.executable, "-c", ""]) as dead:
+        pass
+    with scratch_path(tmp_path, ".csv") as own:
+        of_dead, of_living = (own.name.replace(f"-{os.getpid()}-", f"-{n}-") for n in (dead.pid, os.getppid()))
+    for name in (of_dead, of_living, ".DS_Store"):
+        (tmp_path / name).write_text("clip_id,sub")
     write_fold(tmp_path, "key", result)
-    assert {p.name for p in tmp_path.iterdir()} == {run_files.PREDICTIONS, run_files.HISTORY, run_files.DONE}
+    wanted = {run_files.PREDICTIONS, run_files.HISTORY, run_files.DONE, ".DS_Store"}
+    assert {p.name for p in tmp_path.iterdir()} - {of_living} == wanted
+    assert (tmp_path / of_living).exists() or os.name != "posix", "another process is at work on it"
 
 
 def test_fold_folders_are_named_by_seed_and_fold(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from preprocessing.artefacts.locks import LOCK, FolderInUseError, locked
+from preprocessing.artefacts import locks
+from preprocessing.artefacts.locks import LOCK, FolderInUseError, listener, locked, waits_told
 
 HOLD = (
     "import sys; from pathlib import Path; from preprocessing.artefacts.locks import locked\n"
@@ -49,6 +50,30 @@ def test_who_waits_gets_it_when_the_other_ends(tmp_path: Path) -> None:
         with locked(tmp_path, "x", wait=60):
             assert process.wait(timeout=60) != 0
     assert list(tmp_path.iterdir()) == []
+
+
+def test_who_waits_long_is_told_for_whom_and_not_too_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At each of a thousand clips somebody may wait for the same process: a word now and then says it."""
+    monkeypatch.setattr(locks, "TELL_AFTER", 0.1)
+    monkeypatch.setattr(locks, "_told", -locks.TELL_EVERY)
+    heard: list[str] = []
+    with another_process(tmp_path / "run") as process, waits_told(heard.append):
+        for _ in range(2):
+            with pytest.raises(FolderInUseError), locked(tmp_path / "run", "x", wait=0.3):
+                pytest.fail("two at once")
+    assert len(heard) == 1
+    assert heard[0].startswith(f"waiting for process {process.pid} on ")
+    assert "(mer dataset casme2), which is at work in " in heard[0]
+    assert listener() is None
+
+
+def test_a_folder_that_was_made_for_the_lock_alone_goes_with_it(tmp_path: Path) -> None:
+    with locked(tmp_path / "run", "x"):
+        pass
+    assert not (tmp_path / "run").exists()
+    with locked(tmp_path / "run", "x"):
+        (tmp_path / "run" / "file").touch()
+    assert (tmp_path / "run" / "file").exists()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
