@@ -134,7 +134,7 @@ def build(clip: Clip, root: Path, settings: StageSettings, verify: bool = False)
     except ClipRejectedError as error:
         if folder.folder.is_dir():
             folder.clear()
-        return Built(_rejected(clip, error), folder.state())
+        return Built(_rejected(clip, error), STAGES, folder.state(STAGES))
 
 
 def _build(clip: Clip, folder: ClipFolder, settings: StageSettings, verify: bool) -> Built:
