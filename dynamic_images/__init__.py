@@ -12,24 +12,30 @@ last step alone, from the cache to the cache. `motion_curve` and `find_candidate
 `dynamic_images.inspection`, which imports matplotlib and is therefore not named here.
 """
 
-from dynamic_images.build import ImageSettings, build_images, images_key
-from dynamic_images.encoding import VIEW_RANGE, to_view
-from dynamic_images.flow_maps import optical_strain
-from dynamic_images.input_cache import build_inputs
-from dynamic_images.inputs import INPUTS, ClipInput, InputUse, use
-from dynamic_images.motion_intensity import apex_of, frame_intensity, intensity_curve, intensity_order, region_mask
-from dynamic_images.pipeline import StageSettings, build_dataset, clip_images
-from dynamic_images.rank_pooling import (
-    apex_centred_order,
-    apex_centred_weights,
-    exact_rank_pooling,
-    grey_level_scale,
-    harmonic_weights,
-    linear_weights,
-    pool,
-)
-from dynamic_images.representations import REPRESENTATIONS, Motion, pooling_order
-from dynamic_images.spotting.motion_curve import SpotSettings, find_candidates, motion_curve
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dynamic_images.build import ImageSettings, build_images, images_key
+    from dynamic_images.encoding import VIEW_RANGE, to_view
+    from dynamic_images.flow_maps import optical_strain
+    from dynamic_images.input_cache import build_inputs
+    from dynamic_images.inputs import INPUTS, ClipInput, InputUse, use
+    from dynamic_images.motion_intensity import apex_of, frame_intensity, intensity_curve, intensity_order, region_mask
+    from dynamic_images.pipeline import StageSettings, build_dataset, clip_images
+    from dynamic_images.rank_pooling import (
+        apex_centred_order,
+        apex_centred_weights,
+        exact_rank_pooling,
+        grey_level_scale,
+        harmonic_weights,
+        linear_weights,
+        pool,
+    )
+    from dynamic_images.representations import REPRESENTATIONS, Motion, pooling_order
+    from dynamic_images.spotting.motion_curve import SpotSettings, find_candidates, motion_curve
 
 __all__ = [
     "INPUTS",
@@ -65,3 +71,26 @@ __all__ = [
     "to_view",
     "use",
 ]
+
+_HOMES = {
+    "build": "ImageSettings build_images images_key",
+    "encoding": "VIEW_RANGE to_view",
+    "flow_maps": "optical_strain",
+    "input_cache": "build_inputs",
+    "inputs": "INPUTS ClipInput InputUse use",
+    "motion_intensity": "apex_of frame_intensity intensity_curve intensity_order region_mask",
+    "pipeline": "StageSettings build_dataset clip_images",
+    "rank_pooling": "apex_centred_order apex_centred_weights exact_rank_pooling grey_level_scale harmonic_weights "
+    "linear_weights pool",
+    "representations": "REPRESENTATIONS Motion pooling_order",
+    "spotting.motion_curve": "SpotSettings find_candidates motion_curve",
+}
+"""Module → names that it is the home of."""
+
+
+def __getattr__(name: str) -> Any:
+    """Loaded when it is asked for: a module of this package may need none of the libraries behind it."""
+    home = next((module for module, names in _HOMES.items() if name in names.split()), None)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{home}"), name)

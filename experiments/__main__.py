@@ -6,7 +6,7 @@ from experiments.signals import leave_at_once
 def main() -> None:
     """Entry point of the console script."""
     leave_at_once()
-    from experiments.cli import main as run  # takes two seconds
+    from experiments.cli import main as run
 
     run()
 

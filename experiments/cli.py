@@ -1,4 +1,7 @@
-"""The `mer` command line: parse options, call a workflow step, print the result."""
+"""The `mer` command line: parse options, call a workflow step, print the result.
+
+A command imports what it needs when it runs, so that ``--help`` answers at once.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,10 @@ import os
 from pathlib import Path
 from typing import Annotated, Any
 
-import cv2
 import typer
 
-from dynamic_images.inputs import use
-from experiments import preparation, workflow
-from experiments.config import all_sections, offline_sections
 from experiments.options import (
+    SYNTHETIC,
     Cache,
     Changes,
     ConfigFile,
@@ -26,18 +26,12 @@ from experiments.options import (
     err,
     existing,
     guarded_command,
-    model_defaults,
     out,
     run_folder,
     settings_of,
     takes_data_options,
 )
-from experiments.progress import progress
-from experiments.runs import provenance
-from experiments.runs.run import WAIT, Run
-from preprocessing.artefacts.locks import locked
 from preprocessing.errors import UsageError
-from preprocessing.recordings.remarks import recording_notes
 
 app = typer.Typer(
     help="Facial micro-expressions: from clips to dynamic images to a leave-one-subject-out result.",
@@ -63,10 +57,12 @@ def synth(
     jobs: Jobs = 0,
 ) -> None:
     """Draw the synthetic corpus: image folders, an annotation table, and the truth beside them."""
+    from experiments.preparation import make_corpus
+
     wanted = {"subjects": subjects, "clips_per_subject": clips, "seed": seed, "intensity": intensity}
     changes = [f"corpus.{key}={value}" for key, value in wanted.items() if value is not None]
-    settings = settings_of(offline_sections(), config, [*(change or []), *changes], null)
-    out.print(f"{preparation.make_corpus(at, settings, jobs, _progress)}")
+    settings = settings_of(config, [*(change or []), *changes], null, offline=True)
+    out.print(f"{make_corpus(at, settings, jobs, _progress)}")
 
 
 @app.command()
@@ -86,7 +82,7 @@ def synth_streams(
 @guarded_command
 @takes_data_options
 def dataset(
-    name: DatasetName = preparation.SYNTHETIC,
+    name: DatasetName = SYNTHETIC,
     *,
     data: DataOptions,
     check_csv: Annotated[
@@ -102,7 +98,11 @@ def dataset(
     jobs: Jobs = 0,
 ) -> None:
     """Faces, flow and dynamic images of every clip. Resumable; a second call does only what changed."""
-    settings = data.settings(offline_sections())
+    from dynamic_images.inputs import use
+    from experiments import preparation
+    from experiments.runs.provenance import description
+
+    settings = data.settings()
     paths = preparation.dataset_paths(name, settings, data.root, data.cache)
     if check_csv is not None and not paths.dataset.members:
         raise UsageError(f"--check-csv has no effect on {name}, which is not a composite: leave it out")
@@ -110,18 +110,13 @@ def dataset(
     mended: list[str] = []
     manifest = preparation.make_dataset(paths, settings, jobs, _progress, verify, mended.append)
     preparation.make_inputs(paths, uses, jobs, _progress)
-    out.print(provenance.description(paths.cache), markup=False)
+    out.print(description(paths.cache), markup=False)
     for line in mended:
         out.print(f"mended {line}", markup=False)
     if verify:
         out.print(f"every file was compared with its record: {len(mended)} clips had damaged files")
-    rejected = manifest[manifest["status"] == "rejected"]
-    out.print(f"{len(manifest)} clips, {len(manifest) - len(rejected)} usable, {len(rejected)} rejected")
-    for row in rejected.itertuples():
-        out.print(f"rejected {row.clip_id}: {row.reason} ({row.code})", markup=False)
-    for clip in manifest[manifest["status"] == "ok"].to_dict("records"):
-        for note in recording_notes({str(name): value for name, value in clip.items()}):
-            out.print(f"note on {clip['clip_id']}: {note}", markup=False)
+    for line in preparation.manifest_lines(manifest):
+        out.print(line, markup=False)
     for line in preparation.composite_lines(paths, settings, manifest, check_csv):
         out.print(line, markup=False)
     out.print(f"{paths.cache / 'manifest.csv'}")
@@ -146,7 +141,9 @@ def check(
         raise UsageError("which folder? Give one: mer check DATASET ROOT")
     if data.null or data.cache is not None or data.landmark_model is not None:
         raise UsageError("--null, --cache and --landmark-model have no effect on mer check: leave them out")
-    settings = data.settings(offline_sections())
+    from experiments.runs import provenance
+
+    settings = data.settings()
     root = folder or data.root or Path()
     text, code = provenance.check(name, root, settings["data"], everything, _progress if decode else None)
     out.print(text, markup=False, end="")
@@ -157,15 +154,16 @@ def check(
 @guarded_command
 @takes_data_options
 def inspect(
-    name: DatasetName = preparation.SYNTHETIC,
+    name: DatasetName = SYNTHETIC,
     *,
     data: DataOptions,
     jobs: Jobs = 0,
 ) -> None:
     """Contact sheet of every clip and one page of the data set."""
-    from dynamic_images.inspection.gallery import write_gallery  # matplotlib takes a second to load
+    from dynamic_images.inspection.gallery import write_gallery
+    from experiments import preparation
 
-    settings = data.settings(offline_sections())
+    settings = data.settings()
     paths = preparation.dataset_paths(name, settings, data.root, data.cache)
     if not (paths.cache / "manifest.csv").is_file():
         preparation.make_dataset(paths, settings, jobs, _progress)
@@ -178,7 +176,7 @@ def inspect(
 @guarded_command
 @takes_data_options
 def train(
-    name: DatasetName = preparation.SYNTHETIC,
+    name: DatasetName = SYNTHETIC,
     model: Model = "afn",
     seeds: Annotated[int | None, typer.Option(min=1, help="Passes over all folds.")] = None,
     name_of_run: Annotated[str | None, typer.Option("--name", help="Name of the run; default DATASET-MODEL.")] = None,
@@ -192,8 +190,11 @@ def train(
     """Train and judge leave-one-subject-out; writes runs/NAME and its report.html. Resumable."""
     if not final and (to is not None or not judge):
         raise UsageError("--out and --no-judge are about the model that --final trains: add --final")
+    from experiments import preparation, workflow
+    from experiments.runs.run import Run
+
     changes = [f"evaluation.seeds={seeds}"] if seeds else []
-    settings = data.settings(all_sections(), changes, model_defaults(model))
+    settings = data.settings(changes, model)
     paths = preparation.dataset_paths(name, settings, data.root, data.cache)
     run = Run(run_folder(name_of_run or f"{paths.name}-{model}"))
     if final:
@@ -203,7 +204,9 @@ def train(
     for line in preparation.data_summary(paths, settings):
         out.print(line, markup=False)
     if judge:
-        _show_scores(run)
+        from experiments.score_tables import print_scores
+
+        print_scores(run.metrics(), out)
     out.print(f"{result}")
 
 
@@ -212,6 +215,7 @@ def train(
 def report(run: RunFolder, cache: Cache = None) -> None:
     """Write the report of a finished run again."""
     from experiments.pages.report import write_report
+    from experiments.runs.run import Run
 
     out.print(f"{write_report(Run(run), cache or Run(run).cache())}")
 
@@ -240,6 +244,9 @@ def score_log(
 @guarded_command
 def explain(run: RunFolder, cache: Cache = None, jobs: Jobs = 0) -> None:
     """What the networks of a run look at: Grad-CAM and blanked parts of the face. Trains its first seeds again."""
+    from experiments import workflow
+    from experiments.runs.run import Run
+
     out.print(f"{workflow.explain(Run(run), cache, jobs, _progress)}")
 
 
@@ -288,8 +295,10 @@ def export(
     """Write a trained model in a format that other programs run."""
     if not onnx:
         raise UsageError("which format? Add --onnx")
+    from experiments.runs.run import WAIT
     from fusion_net.checkpoint import load
     from fusion_net.export import ONNX, export_onnx
+    from preprocessing.artefacts.locks import locked
 
     existing(model, "the folder of a model: what `mer train --final` wrote")
     with locked(model, "mer export", WAIT):  # nobody trains it again meanwhile
@@ -306,6 +315,7 @@ def compare(
     cost: Annotated[bool, typer.Option(help="Measure what the networks cost on this machine.")] = True,
 ) -> None:
     """Runs side by side on the same clips: scores, paired differences, classes, subjects, cost; one page."""
+    from experiments import workflow
     from experiments.pages.comparison import markdown
 
     found, numbers = workflow.comparison(runs, page, cost, _progress)
@@ -317,7 +327,7 @@ def compare(
 @guarded_command
 @takes_data_options
 def ablate(
-    name: DatasetName = preparation.SYNTHETIC,
+    name: DatasetName = SYNTHETIC,
     model: Model = "afn",
     seeds: Annotated[int | None, typer.Option(min=1, help="Passes over all folds.")] = None,
     name_of_run: Annotated[
@@ -331,9 +341,11 @@ def ablate(
     jobs: Jobs = 0,
 ) -> None:
     """A system and its variants, such as without one of its parts, on the same folds and seeds; one table."""
+    from experiments import preparation, workflow
+
     changes = [f"evaluation.seeds={seeds}"] if seeds else []
     changes += ["evaluation.protocol=k_fold", f"evaluation.k={folds}"] if folds else []
-    settings = data.settings(all_sections(), changes, model_defaults(model))
+    settings = data.settings(changes, model)
     paths = preparation.dataset_paths(name, settings, data.root, data.cache)
     folder = run_folder(name_of_run or f"{paths.name}-{model}-ablation")
     table = workflow.ablation(paths, settings, model, folder, jobs, _progress)
@@ -355,33 +367,23 @@ def bench(
     ] = None,
 ) -> None:
     """Speed, memory and accuracy on the synthetic corpus, as ratios within one run."""
-    from experiments import bench as benchmarks  # torch takes seconds to load
+    from experiments import bench as benchmarks
 
-    settings = settings_of(all_sections(), config, change)
+    settings = settings_of(config, change)
     path = benchmarks.run(settings, out_folder, jobs, _progress, against, only or ())
     out.print(path.read_text("utf-8"), markup=False)
     out.print(f"{path}")
 
 
 def _progress(title: str) -> Any:
+    from experiments.progress import progress
+
     return progress(title, err)
-
-
-def _show_scores(run: Run) -> None:
-    from experiments.score_tables import score_table
-
-    metrics = run.metrics()
-    out.print(score_table(metrics["rows"], "mean over seeds, 95 % interval over subjects"))
-    parts = [{**part["rows"][0], "system": part["dataset"]} for part in metrics.get("datasets", [])]
-    if parts:
-        out.print(score_table(parts, f"{metrics['rows'][0]['system']}, the same predictions by data set", counts=True))
-    for note in metrics["undefined"]:
-        out.print(f"note: {note}", markup=False)
 
 
 def main() -> None:
     """What `experiments.__main__` calls."""
-    # the decoders' own words about files that end as rejected rows with a reason; a user's own choice stands
+    # the decoders' own words about files that end as rejected rows with a reason; read when OpenCV is loaded, which
+    # happens later, here and in workers. A user's own choice stands
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     app()

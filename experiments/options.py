@@ -8,36 +8,48 @@ import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_type_hints
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
-from experiments.config import Config, load_config
-from experiments.progress import say
 from experiments.signals import WORDS, Terminated, tidying_up
-from preprocessing.artefacts.locks import waits_told
-from preprocessing.datasets import OWN
 from preprocessing.errors import ToolkitError, UsageError
-from preprocessing.workers import cores
+
+if TYPE_CHECKING:
+    from experiments.config import Config
 
 out = Console(soft_wrap=True, highlight=False)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-
-def _declared() -> str:
-    """The options of the toolkit's data sets, for ``--help``; installed packages are not imported for it."""
-    own = [(name, values, d.name) for d in OWN for name, values in d.options.items()]
-    return " ".join(f"{name}={'|'.join(values)} of {dataset}." for name, values, dataset in own)
-
+SYNTHETIC = "synthetic"
+OFFERED: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        SYNTHETIC: {},
+        "streams": {},
+        "videos": {},
+        "casme2": {},
+        "samm": {},
+        "smic": {},
+        "mmew": {},
+        "casme_squared": {"expression": "micro|macro|both"},
+        "casme_cubed": {"part": "a|c"},
+        "casme": {},
+        "4dme": {},
+        "megc2019": {},
+    }
+)
+"""What ``--help`` says of `preprocessing.datasets.OWN`, data set → its options: loading what reads them takes a second.
+A test compares the two."""
 
 DatasetName = Annotated[
     str,
     typer.Argument(
-        help=f"One of: {', '.join(d.name for d in OWN)}; one of an installed package; or several with + between.",
+        help=f"One of: {', '.join(OFFERED)}; one of an installed package; or several with + between.",
         metavar="DATASET",
     ),
 ]
@@ -48,7 +60,7 @@ Jobs = Annotated[
     int,
     typer.Option(
         min=0,
-        callback=lambda jobs: jobs or cores(),
+        callback=lambda jobs: jobs or _cores(),
         help="Processes; 0 takes every core. Any number gives the same bytes.",
     ),
 ]
@@ -58,11 +70,26 @@ LandmarkModel = Annotated[Path | None, typer.Option(help="A dlib 68-point predic
 RunFolder = Annotated[Path, typer.Argument(help="A run folder: runs/NAME.")]
 
 
+def _cores() -> int:
+    from preprocessing.workers import cores
+
+    return cores()
+
+
+def _declared() -> str:
+    """The options of the toolkit's data sets, for ``--help``."""
+    own = [(name, values, dataset) for dataset, options in OFFERED.items() for name, values in options.items()]
+    return " ".join(f"{name}={values} of {dataset}." for name, values, dataset in own)
+
+
 def guarded_command(command: F) -> F:
     """Errors that are meant for people become one sentence, and exit code 1, or 2 if what was typed is wrong."""
 
     @functools.wraps(command)
     def guarded(*args: Any, **kwargs: Any) -> Any:
+        from experiments.progress import say
+        from preprocessing.artefacts.locks import waits_told
+
         code = 1
         try:
             with tidying_up(), waits_told(say):
@@ -104,24 +131,21 @@ class DataOptions:
     null: Null
     landmark_model: LandmarkModel
 
-    def settings(
-        self,
-        sections: dict[str, type[Any]],
-        changes: Sequence[str] = (),
-        defaults: Mapping[str, Mapping[str, Any]] | None = None,
-    ) -> Config:
+    def settings(self, changes: Sequence[str] = (), model: str | None = None) -> Config:
         """The settings of the command: defaults of the model, the file, ``--set``, then the options.
 
         Args:
-            sections: name → settings dataclass.
             changes: what further options of the command stand for, as ``--set`` has it.
-            defaults: see `load_config`.
+            model: the system that the command is about; None reads the sections of the offline stages alone.
         """
+        from experiments.config import all_sections, load_config, offline_sections
+
         given = {"variant": self.variant, "apex": self.apex, "table": self.table, "corrections": self.corrections}
         data: dict[str, Any] = {name: str(value) for name, value in given.items() if value is not None}
         if self.option:
             data["options"] = dict(map(_option, self.option))
         chosen = {"data": data} | _shared(self.null, self.landmark_model)
+        sections, defaults = (all_sections(), model_defaults(model)) if model else (offline_sections(), {})
         return load_config(sections, self.config, [*(self.change or []), *changes], defaults, chosen)
 
 
@@ -149,9 +173,12 @@ def takes_data_options(command: F) -> F:
 
 
 def settings_of(
-    sections: dict[str, type[Any]], source: str | None, changes: Sequence[str] | None, null: bool = False
+    source: str | None, changes: Sequence[str] | None, null: bool = False, *, offline: bool = False
 ) -> Config:
-    """The settings of a command that is not about one data set."""
+    """The settings of a command that is not about one data set; ``offline`` leaves out models and training."""
+    from experiments.config import all_sections, load_config, offline_sections
+
+    sections = offline_sections() if offline else all_sections()
     return load_config(sections, source, changes or (), given=_shared(null, None))
 
 

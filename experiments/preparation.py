@@ -21,6 +21,7 @@ from preprocessing.datasets import DATASETS, Composite, Dataset, DataSettings, L
 from preprocessing.datasets.composite_check import differences
 from preprocessing.datasets.composites import CompositeRule, count, join
 from preprocessing.errors import UsageError
+from preprocessing.recordings.remarks import recording_notes
 from preprocessing.synthetic.corpus import generate
 
 if TYPE_CHECKING:
@@ -178,6 +179,17 @@ def composite_lines(paths: DatasetPaths, config: Config, manifest: pd.DataFrame,
     found = differences(rule, manifest, listed)
     verdict = f"{len(found)} differences to" if found else "the same clips and classes as"
     return [*lines, *found, f"{verdict} {listed}"]
+
+
+def manifest_lines(manifest: pd.DataFrame) -> list[str]:
+    """Lines on how many clips can be used, why others cannot, and what was remarkable about a recording."""
+    rejected = manifest[manifest["status"] == "rejected"]
+    lines = [f"{len(manifest)} clips, {len(manifest) - len(rejected)} usable, {len(rejected)} rejected"]
+    lines += [f"rejected {row.clip_id}: {row.reason} ({row.code})" for row in rejected.itertuples()]
+    for clip in manifest[manifest["status"] == "ok"].to_dict("records"):
+        notes = recording_notes({str(name): value for name, value in clip.items()})
+        lines += [f"note on {clip['clip_id']}: {note}" for note in notes]
+    return lines
 
 
 def data_summary(paths: DatasetPaths, config: Config) -> list[str]:

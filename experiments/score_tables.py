@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 from rich.box import SIMPLE_HEAD
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -25,6 +26,16 @@ def score_table(rows: Sequence[Mapping[str, Any]], caption: str, first: str = "s
         stands_on = [str(row["clips"]), str(row["subjects"])] if counts else []
         table.add_row(escape(row["system"]), *(_interval(row[name]) for name in METRICS), *stands_on)
     return table
+
+
+def print_scores(metrics: Mapping[str, Any], out: Console) -> None:
+    """What `mer train` prints of ``metrics.json``: scores, those of each data set of several, and what is undefined."""
+    out.print(score_table(metrics["rows"], "mean over seeds, 95 % interval over subjects"))
+    parts = [{**part["rows"][0], "system": part["dataset"]} for part in metrics.get("datasets", [])]
+    if parts:
+        out.print(score_table(parts, f"{metrics['rows'][0]['system']}, the same predictions by data set", counts=True))
+    for note in metrics["undefined"]:
+        out.print(f"note: {note}", markup=False)
 
 
 def tables(found: Assessment) -> Iterator[Table]:

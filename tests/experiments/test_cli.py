@@ -22,6 +22,7 @@ from experiments import options, preparation
 from experiments.cli import app
 from preprocessing.artefacts.frame_stack import FrameWriter
 from preprocessing.artefacts.manifest import read_manifest
+from preprocessing.datasets import OWN
 from preprocessing.synthetic.corpus import draw_clip
 from preprocessing.synthetic.settings import CorpusSettings
 
@@ -68,6 +69,11 @@ class TestHelp:
         result = CliRunner().invoke(app, ["--help"])
         assert result.exit_code == 0
         assert all(f"│ {command} " in result.output for command in COMMANDS)
+
+    def test_the_data_sets_are_those_that_come_with_the_toolkit(self) -> None:
+        """They are written down a second time, since loading them takes longer than anything else that help needs."""
+        own = {one.name: {name: "|".join(values) for name, values in one.options.items()} for one in OWN}
+        assert list(options.OFFERED.items()) == list(own.items())
 
 
 class TestBadUsage:
