@@ -55,8 +55,8 @@ def mer(tmp_path_factory: pytest.TempPathFactory) -> Mer:
 
 @pytest.fixture(scope="module")
 def trained(mer: Mer) -> Path:
-    """The run of the package's network, two processes."""
-    mer("train", "synthetic", "--model", "strain_net", *SMALL, *TINY)
+    """The run of the package's network and its final model, two processes."""
+    mer("train", "synthetic", "--model", "strain_net", *SMALL, *TINY, "--final")
     return Path(mer.folder) / "runs/synthetic-strain_net"  # type: ignore[attr-defined]
 
 
@@ -89,7 +89,6 @@ def test_an_estimator_of_a_package_is_compared_with_it(mer: Mer, trained: Path) 
 
 
 def test_its_final_model_predicts_and_is_exported(mer: Mer, trained: Path) -> None:
-    mer("train", "synthetic", "--model", "strain_net", *SMALL, *TINY, "--final")
     card = (trained / "model/model_card.md").read_text("utf-8")
     assert "u, v and strain at the apex (3 × 32 × 32)" in card and "dynamic image" not in card.split("## Intended")[0]
     done = mer("predict", "data/synthetic/frames/s01/c01", "--model", "runs/synthetic-strain_net/model", "--jobs", "1")
@@ -109,18 +108,23 @@ def test_it_is_ablated_and_explained(mer: Mer, trained: Path) -> None:
 
 
 def test_inputs_and_flow_methods_of_a_package_are_there(mer: Mer, trained: Path) -> None:
-    mer("dataset", "synthetic", *SMALL, "--input", "apex_speed", "--input", "apex_strain")
-    clips = sorted((Path(mer.folder) / "cache/synthetic/clips").glob("*/*"))  # type: ignore[attr-defined]
-    assert len(clips) == 9
-    assert all(
-        (clip / f"apex_{name}.{end}").is_file()
-        for clip in clips
-        for name in ("speed", "strain")
-        for end in ("npy", "png")
+    further = (
+        "--input",
+        "apex_speed",
+        "--input",
+        "apex_strain",
+        "--set",
+        "flow.method=dis_fast",
+        "--cache",
+        "cache/fast",
     )
-    mer("dataset", "synthetic", *SMALL, "--set", "flow.method=dis_fast", "--cache", "cache/fast")
-    flows = [Path(mer.folder) / f"cache/{name}/clips/s01/c01/flow.npy" for name in ("synthetic", "fast")]  # type: ignore[attr-defined]
-    assert flows[0].read_bytes() != flows[1].read_bytes()
+    mer("dataset", "synthetic", *SMALL, *further)
+    usual, fast = (Path(mer.folder) / f"cache/{name}/clips" for name in ("synthetic", "fast"))  # type: ignore[attr-defined]
+    clips = sorted(fast.glob("*/*"))
+    assert len(clips) == 9
+    files = [f"apex_{name}.{end}" for name in ("speed", "strain") for end in ("npy", "png")]
+    assert all((clip / file).is_file() for clip in clips for file in files)
+    assert (usual / "s01/c01/flow.npy").read_bytes() != (fast / "s01/c01/flow.npy").read_bytes()
 
 
 def test_names_are_listed_and_near_ones_offered(mer: Mer) -> None:
