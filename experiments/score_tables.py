@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,9 @@ from rich.table import Table
 
 from experiments.scoring.metrics import MEASURES, METRICS
 from experiments.scoring.prediction_log import Assessment
+
+MATRIX = 30
+"""Classes of a confusion matrix that is still printed."""
 
 
 def score_table(rows: Sequence[Mapping[str, Any]], caption: str, first: str = "system", counts: bool = False) -> Table:
@@ -48,11 +52,29 @@ def tables(found: Assessment) -> Iterator[Table]:
     for c in found.scores.classes:
         classes.add_row(escape(c.name), f"{c.clips:g}", *(_number(v) for v in (c.precision, c.recall, c.f1)))
     yield classes
+    if len(found.classes) > MATRIX:
+        yield _frequent(found)
+        return
     matrix = Table("true \\ predicted", *(escape(name) for name in found.classes), box=SIMPLE_HEAD, pad_edge=False)
     matrix.caption = f"number of clips{', mean over seeds' if seeds > 1 else ''}"
     for name, counts in zip(found.classes, found.scores.confusion, strict=True):
         matrix.add_row(escape(name), *(f"{count:.4g}" for count in counts))
     yield matrix
+
+
+def _frequent(found: Assessment) -> Table:
+    """In the place of a matrix that no terminal could show."""
+    table = Table("true", "predicted", "clips", box=SIMPLE_HEAD, pad_edge=False)
+    table.caption = f"the {MATRIX} most frequent mistakes: a matrix is printed of at most {MATRIX} classes"
+    pairs = (
+        (-count, found.classes[i], found.classes[j])
+        for i, counts in enumerate(found.scores.confusion)
+        for j, count in enumerate(counts)
+        if i != j and count
+    )
+    for count, true, predicted in heapq.nsmallest(MATRIX, pairs):
+        table.add_row(escape(true), escape(predicted), f"{-count:.4g}")
+    return table
 
 
 def _interval(score: Mapping[str, float | None]) -> str:

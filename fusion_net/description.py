@@ -12,10 +12,10 @@ from torch import Tensor
 
 from dynamic_images.clip_input import InputUse
 from fusion_net.models.contract import Model
+from preprocessing.datasets.labels import MOST_CLASSES
 
 SIDES = (16, 512)
 """Smallest and largest side of a network's input, px."""
-MOST_CLASSES = 1000
 MOST_PARAMETERS = 500_000_000
 
 Scale = float | tuple[float, ...]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 from preprocessing.errors import DatasetError
 
 SEPARATORS = (",", ";", "\t")
+SHOWN = 20
+"""Columns that a message names."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +50,11 @@ def read_csv_rows(
     header = [name.strip().lower() for name in lines[0][1]]
     for name in wanted:
         if name not in header:
-            raise DatasetError(f"{path} has no column {name!r}: it has {', '.join(header)}; wanted {', '.join(wanted)}")
-    twice = [name for name in header if name and header.count(name) > 1]
-    if twice:
-        raise DatasetError(f"{path} has two columns {twice[0]!r}: rename or remove one")
+            has = ", ".join(header[:SHOWN]) + (f" and {len(header) - SHOWN:,} more" if len(header) > SHOWN else "")
+            raise DatasetError(f"{path} has no column {name!r}: it has {has}; wanted {', '.join(wanted)}")
+    twice = next((name for name, count in Counter(header).items() if name and count > 1), None)
+    if twice is not None:
+        raise DatasetError(f"{path} has two columns {twice!r}: rename or remove one")
     filled = [name for name in (*wanted, *optional) if name not in may_be_empty]
     rows = []
     for line, fields in lines[1:]:
@@ -90,4 +94,11 @@ def _fields(path: Path) -> list[tuple[int, list[str]]]:
     try:
         return [(reader.line_num, fields) for fields in reader if any(field.strip() for field in fields)]
     except csv.Error as error:
-        raise DatasetError(f"{path}, line {reader.line_num}: not CSV ({error})") from error
+        raise DatasetError(f"{path}, line {reader.line_num}: not CSV ({words_of(error)})") from error
+
+
+def words_of(error: csv.Error) -> str:
+    """What is wrong with a CSV file, in words."""
+    if "field larger" in str(error):
+        return f"a cell has more than {csv.field_size_limit():,} characters, or a quote is not closed"
+    return str(error)

@@ -19,8 +19,8 @@ from dynamic_images.inspection.pages import page_environment
 from experiments.pages.figures import ACCENT, QUIET, figure
 from experiments.runs.cost import Cost
 from experiments.runs.run import Run
-from experiments.scoring.metrics import MEASURES, METRICS, f1, recall
-from experiments.scoring.statistics import Interval, bootstrap, mcnemar, paired_difference
+from experiments.scoring.metrics import MEASURES, METRICS, f1, recall, tallies_by_seed
+from experiments.scoring.statistics import Interval, bootstraps, mcnemar, paired_differences
 from experiments.scoring.summary import check_predictions
 from preprocessing.artefacts.files import write_text
 from preprocessing.errors import ToolkitError, UsageError
@@ -116,7 +116,7 @@ def compare(runs: Sequence[ComparedRun]) -> dict[str, Any]:
                 "name": run.name,
                 "model": run.about["title"],
                 "seeds": run.predictions["seed"].nunique(),
-                **{measure: bootstrap(run.predictions, classes, measure) for measure in METRICS},
+                **bootstraps(run.predictions, classes),
                 "cost": None if run.cost is None else asdict(run.cost),
             }
             for run in runs
@@ -179,7 +179,7 @@ def _pair(first: ComparedRun, second: ComparedRun, classes: Sequence[str]) -> di
     a, b = first.predictions, second.predictions
     seeds = sorted(set(a["seed"]) & set(b["seed"]))
     tests = [{"seed": seed, **asdict(mcnemar(b[b["seed"] == seed], a[a["seed"] == seed]))} for seed in seeds]
-    differences = {measure: paired_difference(b, a, classes, measure) for measure in METRICS}
+    differences = paired_differences(b, a, classes)
     return {"first": first.name, "second": second.name, **differences, "mcnemar": tests}
 
 
@@ -187,7 +187,7 @@ def _by_class(runs: Sequence[ComparedRun], classes: Sequence[str]) -> list[dict[
     """F1 and recall of each class and run, mean over seeds, NaN where undefined."""
     per_run = []
     for run in runs:
-        counts = np.stack([_counts(rows, classes) for _, rows in run.predictions.groupby("seed")])
+        _, counts = tallies_by_seed(run.predictions, classes)
         per_run.append((f1(counts).mean(0), recall(counts).mean(0)))
     clips = _facts(runs[0])["y_true"].value_counts()
     return [
@@ -199,11 +199,6 @@ def _by_class(runs: Sequence[ComparedRun], classes: Sequence[str]) -> list[dict[
         }
         for k, name in enumerate(classes)
     ]
-
-
-def _counts(rows: pd.DataFrame, classes: Sequence[str]) -> Any:
-    table = pd.crosstab(rows["y_true"], rows["y_pred"])
-    return table.reindex(index=list(classes), columns=list(classes), fill_value=0).to_numpy(np.float64)
 
 
 def _by_subject(runs: Sequence[ComparedRun]) -> list[dict[str, Any]]:

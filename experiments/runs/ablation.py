@@ -15,7 +15,7 @@ from experiments.runs.system_registry import make_system
 from experiments.runs.systems import System
 from experiments.scoring.metrics import METRICS
 from experiments.scoring.protocols import Protocol, describe, leave_one_subject_out
-from experiments.scoring.statistics import Interval, bootstrap, paired_difference
+from experiments.scoring.statistics import Interval, bootstraps, paired_differences
 from fusion_net.inputs import ClipTensors
 from preprocessing.artefacts.files import write_text
 
@@ -90,11 +90,12 @@ def table(predictions: Mapping[str, pd.DataFrame], classes: Sequence[str]) -> pd
             "subjects": rows_of["subject"].nunique(),
             "seeds": rows_of["seed"].nunique(),
         }
+        scores = bootstraps(rows_of, classes)
+        differences = paired_differences(rows_of, predictions[first], classes) if name != first else {}
         for metric in METRICS:
-            row |= _ends(metric, bootstrap(rows_of, classes, metric))
-            if name != first:
-                difference = paired_difference(rows_of, predictions[first], classes, metric)
-                row |= _ends(f"{metric}_minus_first", difference)
+            row |= _ends(metric, scores[metric])
+            if differences:
+                row |= _ends(f"{metric}_minus_first", differences[metric])
         rows.append(row)
     return pd.DataFrame(rows)
 

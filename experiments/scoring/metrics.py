@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,8 +19,11 @@ from numpy.typing import NDArray
 
 Counts = NDArray[np.float64]
 """(..., K, K) number of clips, [true class, predicted class]."""
-Metric = Callable[[Counts], NDArray[np.float64]]
-"""Confusion matrices (..., K, K) to scores (...)."""
+Tally = NDArray[np.float64]
+"""(..., 3, K) number of clips of each class: right, of it, predicted as it. All that scores need of a matrix: with K
+classes it is 3 K numbers and not K x K, so that many subjects with many classes fit into memory."""
+Metric = Callable[[Tally], NDArray[np.float64]]
+"""Tallies (..., 3, K) to scores (...)."""
 
 
 @dataclass(frozen=True)
@@ -56,37 +58,43 @@ class Scores:
     by_seed: tuple[dict[str, float | None], ...]
 
 
-def accuracy(counts: Counts) -> NDArray[np.float64]:
+def tally(counts: Counts) -> Tally:
+    """Confusion matrices (..., K, K) to tallies (..., 3, K)."""
+    counts = np.asarray(counts, np.float64)
+    return np.stack([np.diagonal(counts, axis1=-2, axis2=-1), counts.sum(-1), counts.sum(-2)], axis=-2)
+
+
+def accuracy(tallies: Tally) -> NDArray[np.float64]:
     """Share of clips that are right, ``(...)``; NaN without clips."""
-    return _ratio(np.trace(counts, axis1=-2, axis2=-1), counts.sum((-2, -1)))
+    return _ratio(tallies[..., 0, :].sum(-1), tallies[..., 1, :].sum(-1))
 
 
-def precision(counts: Counts) -> NDArray[np.float64]:
+def precision(tallies: Tally) -> NDArray[np.float64]:
     """TP / (TP + FP) per class, ``(..., K)``; NaN for a class that is never predicted."""
-    return _ratio(_hits(counts), counts.sum(-2))
+    return _ratio(tallies[..., 0, :], tallies[..., 2, :])
 
 
-def recall(counts: Counts) -> NDArray[np.float64]:
+def recall(tallies: Tally) -> NDArray[np.float64]:
     """TP / (TP + FN) per class, ``(..., K)``; NaN for a class without clips."""
-    return _ratio(_hits(counts), counts.sum(-1))
+    return _ratio(tallies[..., 0, :], tallies[..., 1, :])
 
 
-def f1(counts: Counts) -> NDArray[np.float64]:
+def f1(tallies: Tally) -> NDArray[np.float64]:
     """2 TP / (2 TP + FP + FN) per class, ``(..., K)``; NaN only for a class neither there nor predicted."""
-    return _ratio(2 * _hits(counts), counts.sum(-1) + counts.sum(-2))
+    return _ratio(2 * tallies[..., 0, :], tallies[..., 1, :] + tallies[..., 2, :])
 
 
-def uf1(counts: Counts) -> NDArray[np.float64]:
+def uf1(tallies: Tally) -> NDArray[np.float64]:
     """Unweighted F1 (macro F1): mean of `f1` over the fixed class list, undefined classes left out."""
-    return _mean_defined(f1(counts))
+    return _mean_defined(f1(tallies))
 
 
-def uar(counts: Counts) -> NDArray[np.float64]:
+def uar(tallies: Tally) -> NDArray[np.float64]:
     """Unweighted average recall: mean of `recall` over the fixed class list, undefined classes left out.
 
     This is recall. Macro *precision* has been printed under this name (see the project's method notes).
     """
-    return _mean_defined(recall(counts))
+    return _mean_defined(recall(tallies))
 
 
 METRICS: dict[str, Metric] = {"accuracy": accuracy, "uf1": uf1, "uar": uar}
@@ -100,38 +108,41 @@ def confusion(predictions: pd.DataFrame, classes: Sequence[str]) -> NDArray[np.i
     Raises:
         ValueError: a label is not in ``classes``, or the table is empty.
     """
-    return confusions(predictions, classes, [])[1]
+    counts = np.zeros((len(classes), len(classes)), np.int64)
+    np.add.at(counts, class_codes(predictions, classes), 1)
+    return counts
 
 
-def confusion_by_seed(predictions: pd.DataFrame, classes: Sequence[str]) -> tuple[list[int], NDArray[np.int64]]:
-    """The R seeds, ascending, and their confusion matrices ``(R, K, K)``; without a ``seed`` column one seed, 0.
+def tallies_by_seed(predictions: pd.DataFrame, classes: Sequence[str]) -> tuple[list[int], Tally]:
+    """The R seeds, ascending, and their tallies ``(R, 3, K)``; without a ``seed`` column one seed, 0.
 
     Raises:
         ValueError: as `confusion`, or a clip has two predictions under one seed.
     """
-    (seeds,), counts = confusions(with_seed(predictions), classes, ["seed"])
-    return [int(seed) for seed in seeds], counts
+    table = with_seed(predictions)
+    true, predicted = class_codes(table, classes)
+    rows, seeds = pd.factorize(table["seed"], sort=True)
+    found = np.zeros((len(seeds), 3, len(classes)))
+    for place, code in enumerate((true, true, predicted)):
+        np.add.at(found[:, place], (rows, code), true == predicted if place == 0 else 1)
+    return [int(seed) for seed in seeds], found
 
 
-def confusions(
-    predictions: pd.DataFrame, classes: Sequence[str], by: Sequence[str]
-) -> tuple[list[list[Any]], NDArray[np.int64]]:
-    """Confusion matrices of all groups: the sorted values of each column of ``by`` and counts ``(..., K, K)``."""
+def class_codes(predictions: pd.DataFrame, classes: Sequence[str]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Place of every row's true and predicted class in ``classes``, each (N,).
+
+    Raises:
+        ValueError: as `confusion`.
+    """
     if predictions.empty:
         raise ValueError("there are no predictions to score")
-    names, codes = [], []
-    for column in by:
-        code, values = pd.factorize(predictions[column], sort=True)
-        names.append(list(values))
-        codes.append(code)
+    codes = []
     for column in ("y_true", "y_pred"):
         code = pd.Index(list(classes)).get_indexer(pd.Index(predictions[column]))
         if (code < 0).any():
             raise ValueError(f"{column} holds {predictions[column][code < 0].iloc[0]!r}, not in {', '.join(classes)}")
         codes.append(code)
-    counts = np.zeros((*map(len, names), len(classes), len(classes)), np.int64)
-    np.add.at(counts, tuple(codes), 1)
-    return names, counts
+    return codes[0], codes[1]
 
 
 def with_seed(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -145,16 +156,14 @@ def with_seed(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def score(predictions: pd.DataFrame, classes: Sequence[str]) -> Scores:
-    """All scores of a pooled prediction table (`confusion_by_seed` says what it must look like)."""
-    seeds, by_seed = confusion_by_seed(predictions, classes)
-    counts = by_seed.astype(np.float64)  # (R, K, K)
+    """All scores of a pooled prediction table (`tallies_by_seed` says what it must look like)."""
+    seeds, counts = tallies_by_seed(predictions, classes)  # (R, 3, K)
+    matrix = confusion(predictions, classes) / len(seeds)
     per_seed = {name: metric(counts) for name, metric in METRICS.items()}
     columns = {"precision": precision(counts), "recall": recall(counts), "f1": f1(counts)}  # each (R, K)
     means = {name: _mean_defined(values.T) for name, values in columns.items()}
     rows = tuple(
-        ClassScore(
-            name, float(counts[:, k].sum(-1).mean()), *(_or_none(means[m][k]) for m in ("precision", "recall", "f1"))
-        )
+        ClassScore(name, float(counts[:, 1, k].mean()), *(_or_none(means[m][k]) for m in ("precision", "recall", "f1")))
         for k, name in enumerate(classes)
     )
     overall = {name: _or_none(values.mean()) for name, values in per_seed.items()}
@@ -162,7 +171,7 @@ def score(predictions: pd.DataFrame, classes: Sequence[str]) -> Scores:
         accuracy=overall["accuracy"],
         uf1=overall["uf1"],
         uar=overall["uar"],
-        confusion=tuple(tuple(float(v) for v in row) for row in counts.mean(0)),
+        confusion=tuple(tuple(float(v) for v in row) for row in matrix),
         classes=rows,
         undefined=_undefined(counts, classes),
         by_seed=tuple(
@@ -172,21 +181,17 @@ def score(predictions: pd.DataFrame, classes: Sequence[str]) -> Scores:
     )
 
 
-def _undefined(counts: Counts, classes: Sequence[str]) -> tuple[str, ...]:
+def _undefined(counts: Tally, classes: Sequence[str]) -> tuple[str, ...]:
     found = []
     for k, name in enumerate(classes):
-        unseen = int((counts[:, :, k].sum(-1) == 0).sum())
+        unseen = int((counts[:, 2, k] == 0).sum())
         seeds = f"in {unseen} of {len(counts)} seeds" if unseen < len(counts) else "in any seed"
-        if not counts[:, k].sum():
+        if not counts[:, 1, k].any():
             what = "recall is n/a" + (f", F1 also where it is not predicted ({seeds})" if unseen else "")
             found.append(f"no clip is of class {name!r}: its {what}; left out of the mean over classes")
         elif unseen:
             found.append(f"class {name!r} is not predicted {seeds}: its precision there is n/a")
     return tuple(found)
-
-
-def _hits(counts: Counts) -> Counts:
-    return np.diagonal(counts, axis1=-2, axis2=-1)
 
 
 def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -11,14 +11,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments.scoring.metrics import Scores, confusion_by_seed, precision, score
+from experiments.scoring.metrics import Scores, precision, score, tallies_by_seed
 from experiments.scoring.summary import score_row
 from preprocessing.csv_rows import Row, read_csv_rows
-from preprocessing.datasets.labels import class_order
+from preprocessing.datasets.labels import MOST_CLASSES, class_order
 from preprocessing.errors import DatasetError, UsageError
 
 WANTED = ("subject", "y_true", "y_pred")
 OPTIONAL = ("dataset", "clip_id", "seed")
+MOST_SEEDS, MOST_DATASETS = 1000, 50
+"""Beyond the first a column is no column of seeds; data sets beyond the second have no rows of their own. Time and
+memory grow with the rows of a log, and with its subjects and seeds times its classes."""
 
 
 @dataclass(frozen=True)
@@ -86,9 +89,14 @@ def assess(log: pd.DataFrame, classes: Sequence[str] | None = None) -> Assessmen
             alphabet. A class that does not occur at all is then not known of.
 
     Raises:
-        UsageError: a label is not in ``classes``.
+        UsageError: a label is not in ``classes``, or there are more than `MOST_CLASSES`.
     """
     found = class_order({*log["y_true"], *log["y_pred"]})
+    if (count := max(len(found), len(classes or ()))) > MOST_CLASSES:
+        raise UsageError(
+            f"there are {count:,} different labels, at most {MOST_CLASSES:,} classes are scored: are y_true and y_pred "
+            "the columns of the classes?"
+        )
     plain = _plain({*found, *(classes or ())})
     names = tuple(plain[name] for name in classes) if classes else tuple(found)
     unknown = [name for name in found if name not in names]
@@ -96,11 +104,13 @@ def assess(log: pd.DataFrame, classes: Sequence[str] | None = None) -> Assessmen
         raise UsageError(f"the log holds the label {unknown[0]!r}, not in --classes {','.join(names)}")
     scores = score(log, names)
     systems = {"all clips": log}
-    datasets = sorted(set(log["dataset"]))
-    if len(datasets) > 1:
-        systems |= {name: log[log["dataset"] == name] for name in datasets}
     notes = list(scores.undefined)
-    for name in datasets if len(datasets) > 1 else []:
+    datasets = sorted(set(log["dataset"]))
+    if len(datasets) > MOST_DATASETS:
+        notes.append(f"{len(datasets):,} data sets are not scored one by one, at most {MOST_DATASETS} are")
+    parts = datasets if 1 < len(datasets) <= MOST_DATASETS else []
+    systems |= {name: log[log["dataset"] == name] for name in parts}
+    for name in parts:
         notes += [f"{name}: {text}" for text in score(systems[name], names).undefined]
     commonest = log["y_true"].value_counts().reindex(list(names), fill_value=0).idxmax()
     systems[f"always {commonest!r}"] = log[log["seed"] == log["seed"].min()].assign(y_pred=commonest)
@@ -108,7 +118,8 @@ def assess(log: pd.DataFrame, classes: Sequence[str] | None = None) -> Assessmen
         notes.append("there is one subject, so there is no interval over subjects")
     if classes is None and len(names) < 2:
         notes.append(f"only the label {names[0]!r} occurs: name the class list with --classes")
-    mean = np.nanmean(per_class) if np.isfinite(per_class := precision(_counts(log, names))).any() else None
+    per_class = precision(tallies_by_seed(log, names)[1].sum(0))
+    mean = np.nanmean(per_class) if np.isfinite(per_class).any() else None
     rows = tuple(score_row(name, table, names) for name, table in systems.items())
     return Assessment(names, rows, scores, None if mean is None else float(mean), tuple(notes))
 
@@ -133,16 +144,12 @@ def _plain(labels: set[str]) -> dict[str, str]:
     return {label: label.split(".")[0] for label in labels}
 
 
-def _counts(log: pd.DataFrame, classes: Sequence[str]) -> Any:
-    return confusion_by_seed(log, classes)[1].sum(0).astype(np.float64)
-
-
 def _seed(path: Path, row: Row) -> int:
     text = row.cells.get("seed", "0")
-    try:
-        return int(text)
-    except ValueError:
-        raise DatasetError(f"{path}, line {row.line}: seed {text!r} is no whole number") from None
+    if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
+        shown = text if len(text) <= 40 else f"{text[:37]}..."
+        raise DatasetError(f"{path}, line {row.line}: seed {shown!r} is no whole number of at most 18 digits")
+    return int(text)
 
 
 def _checked(path: Path, table: pd.DataFrame) -> pd.DataFrame:
@@ -153,7 +160,11 @@ def _checked(path: Path, table: pd.DataFrame) -> pd.DataFrame:
     labels = table.groupby("clip_id")["y_true"].nunique()
     if (labels > 1).any():
         raise DatasetError(f"{path}: {labels.idxmax()} has {labels.max()} true labels over the seeds")
-    seeds, times = table["seed"].nunique(), table.groupby("clip_id")["seed"].nunique()
+    if (seeds := table["seed"].nunique()) > MOST_SEEDS:
+        raise DatasetError(
+            f"{path} has {seeds:,} different seeds, at most {MOST_SEEDS:,} are scored: is it the column?"
+        )
+    times = table.groupby("clip_id")["seed"].nunique()
     if (times != seeds).any():
         raise DatasetError(f"{path}: {times.idxmin()} is predicted under {times.min()} of {seeds} seeds")
     return table

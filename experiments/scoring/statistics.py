@@ -1,24 +1,27 @@
 """Intervals and tests of scores: bootstrap over subjects, paired differences, McNemar's test.
 
 Clips of one person resemble each other, so the unit that is resampled is the subject. Scores are recomputed from the
-pooled clips of each resample through per-subject confusion matrices, which add up: 2000 resamples are one matrix
-product.
+pooled clips of each resample through per-subject tallies, which add up: many resamples are one matrix product. They are
+taken block by block, so that memory does not grow with the number of resamples times that of subjects or classes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 from scipy.stats import binomtest, norm
 
-from experiments.scoring.metrics import METRICS, Counts, Metric, confusions, f1, recall, with_seed
+from experiments.scoring.metrics import METRICS, Tally, class_codes, f1, recall, with_seed
 
 RESAMPLES = 2000
 LEVEL = 0.95
+CELLS = 1 << 22
+"""Numbers of a block of resamples: 32 MB each time they are written down."""
 
 
 @dataclass(frozen=True)
@@ -52,25 +55,62 @@ class McNemar:
     p_value: float
 
 
-def subject_confusions(predictions: pd.DataFrame, classes: Sequence[str]) -> tuple[list[str], Counts]:
-    """Confusion matrix of each seed and subject.
+@dataclass(frozen=True)
+class SubjectTallies:
+    """What each subject's clips add to the score.
+
+    Attributes:
+        subjects: S names, sorted.
+        rows: (S, R * 3 * K) counts of R seeds and K classes.
+        shape: (R, 3, K), see `experiments.scoring.metrics.Tally`.
+    """
+
+    subjects: tuple[str, ...]
+    rows: csr_array
+    shape: tuple[int, int, int]
+
+    def total(self) -> Tally:
+        """(R, 3, K) over all subjects."""
+        return np.asarray(self.rows.sum(axis=0), np.float64).reshape(self.shape)
+
+    def pooled(self, weights: NDArray[np.float64]) -> Tally:
+        """(B, R, 3, K) of resamples that draw each subject as often as ``weights`` (B, S) say."""
+        return np.asarray(weights @ self.rows).reshape(len(weights), *self.shape)
+
+    def left_out(self, size: int) -> Iterator[Tally]:
+        """(b, R, 3, K) without one subject at a time, in order, ``size`` of them in a block."""
+        total = self.total()
+        for first in range(0, len(self.subjects), size):
+            own = self.rows[first : first + size].toarray()
+            yield total - own.reshape(len(own), *self.shape)
+
+
+def subject_tallies(predictions: pd.DataFrame, classes: Sequence[str]) -> SubjectTallies:
+    """Tallies of each seed and subject.
 
     Args:
         predictions: columns ``clip_id, subject, y_true, y_pred`` and, for several seeds, ``seed``.
         classes: the fixed class list, K names.
 
-    Returns:
-        The S subjects, sorted, and counts ``(R, S, K, K)`` for R seeds.
-
     Raises:
-        ValueError: a seed lacks a clip, or what `confusion_by_seed` refuses.
+        ValueError: a seed lacks a clip, or what `metrics.tallies_by_seed` refuses.
     """
-    (_, subjects), counts = confusions(with_seed(predictions), classes, ["seed", "subject"])
-    clips = counts.sum((2, 3))  # (R, S)
-    if (clips != clips[0]).any():
-        subject = subjects[int(np.argmax((clips != clips[0]).any(0)))]
-        raise ValueError(f"{subject} has a different number of clips under different seeds, wanted the same clips")
-    return [str(subject) for subject in subjects], counts.astype(np.float64)
+    table = with_seed(predictions)
+    true, predicted = class_codes(table, classes)
+    subject, names = pd.factorize(table["subject"], sort=True)
+    seed, seeds = pd.factorize(table["seed"], sort=True)
+    clips = csr_array((np.ones(len(table)), (subject, seed)), shape=(len(names), len(seeds)))
+    most, least = clips.max(axis=1).toarray(), clips.min(axis=1).toarray()
+    if (most != least).any():
+        uneven = names[int(np.argmax(most != least))]
+        raise ValueError(f"{uneven} has a different number of clips under different seeds, wanted the same clips")
+    shape = (len(seeds), 3, len(classes))
+    right = true == predicted
+    places = [np.ravel_multi_index((seed, which, code), shape) for which, code in enumerate((true, true, predicted))]
+    values = np.concatenate([right, np.ones(2 * len(table))])
+    at = (np.tile(subject, 3), np.concatenate(places))
+    rows = csr_array((values, at), shape=(len(names), int(np.prod(shape))))
+    return SubjectTallies(tuple(map(str, names)), rows, shape)
 
 
 def bootstrap(
@@ -92,15 +132,21 @@ def bootstrap(
     corrects for that and for skew, where plain percentiles can leave the score itself near the edge.
 
     Raises:
-        ValueError: an unknown metric, or a table that `subject_confusions` refuses.
+        ValueError: an unknown metric, or a table that `subject_tallies` refuses.
     """
-    _, counts = subject_confusions(predictions, classes)
-    score = _metric(metric)
-    pooled = _resample(_weights(counts.shape[1], resamples, seed), counts)
-    left_out = _resample(1 - np.eye(counts.shape[1]), counts)
-    value = float(score(counts.sum(1)).mean())
-    low, high = bca(value, score(pooled).mean(-1), score(left_out).mean(-1), level)
-    return Interval(value, low, high, level, counts.shape[1], resamples, _incomplete(pooled, metric))
+    return bootstraps(predictions, classes, (metric,), resamples, level, seed)[metric]
+
+
+def bootstraps(
+    predictions: pd.DataFrame,
+    classes: Sequence[str],
+    metrics: Sequence[str] = tuple(METRICS),
+    resamples: int = RESAMPLES,
+    level: float = LEVEL,
+    seed: int = 0,
+) -> dict[str, Interval]:
+    """`bootstrap` of several metrics by name, on the same resamples."""
+    return _intervals([subject_tallies(predictions, classes)], metrics, resamples, level, seed)
 
 
 def paired_difference(
@@ -119,16 +165,55 @@ def paired_difference(
     Raises:
         ValueError: the tables do not hold the same clips with the same true labels.
     """
+    return paired_differences(first, second, classes, (metric,), resamples, level, seed)[metric]
+
+
+def paired_differences(
+    first: pd.DataFrame,
+    second: pd.DataFrame,
+    classes: Sequence[str],
+    metrics: Sequence[str] = tuple(METRICS),
+    resamples: int = RESAMPLES,
+    level: float = LEVEL,
+    seed: int = 0,
+) -> dict[str, Interval]:
+    """`paired_difference` of several metrics by name, on the same resamples."""
     check_same_clips(first, second)
-    score = _metric(metric)
-    (_, a), (_, b) = subject_confusions(first, classes), subject_confusions(second, classes)
-    weights, without_one = _weights(a.shape[1], resamples, seed), 1 - np.eye(a.shape[1])
-    pooled_a, pooled_b = _resample(weights, a), _resample(weights, b)
-    value = float(score(a.sum(1)).mean() - score(b.sum(1)).mean())
-    left_out = score(_resample(without_one, a)).mean(-1) - score(_resample(without_one, b)).mean(-1)
-    low, high = bca(value, score(pooled_a).mean(-1) - score(pooled_b).mean(-1), left_out, level)
-    incomplete = max(_incomplete(pooled_a, metric), _incomplete(pooled_b, metric))
-    return Interval(value, low, high, level, a.shape[1], resamples, incomplete)
+    both = [subject_tallies(table, classes) for table in (first, second)]
+    return _intervals(both, metrics, resamples, level, seed)
+
+
+def _intervals(
+    people: Sequence[SubjectTallies], metrics: Sequence[str], resamples: int, level: float, seed: int
+) -> dict[str, Interval]:
+    """Of the score of one table, or of that of the first minus that of the second."""
+    for name in metrics:
+        if name not in METRICS:
+            raise ValueError(f"metric {name!r} is unknown, wanted one of {', '.join(METRICS)}")
+    count, width = len(people[0].subjects), sum(one.rows.shape[1] for one in people)
+    resampled: list[list[NDArray[np.float64]]] = [[] for _ in metrics]
+    incomplete = np.zeros((len(metrics), len(people)))
+    for weights in _weights(count, resamples, seed, width):
+        pooled = [one.pooled(weights) for one in people]
+        for i, name in enumerate(metrics):
+            resampled[i].append(_score(name, pooled))
+            incomplete[i] += [_incomplete(one, name) for one in pooled]
+    left_out: list[list[NDArray[np.float64]]] = [[] for _ in metrics]
+    for parts in zip(*(one.left_out(max(1, CELLS // width)) for one in people), strict=True):
+        for i, name in enumerate(metrics):
+            left_out[i].append(_score(name, parts))
+    found = {}
+    for i, name in enumerate(metrics):
+        value = float(_score(name, [one.total() for one in people]))
+        low, high = bca(value, np.concatenate(resampled[i]), np.concatenate(left_out[i]), level)
+        found[name] = Interval(value, low, high, level, count, resamples, float(incomplete[i].max() / resamples))
+    return found
+
+
+def _score(metric: str, tallies: Sequence[Tally]) -> NDArray[np.float64]:
+    """(..., R, 3, K) to (...): mean over seeds, of the first table minus the others'."""
+    first, *others = (METRICS[metric](one).mean(-1) for one in tallies)
+    return np.asarray(first - others[0] if others else first)
 
 
 def mean_interval(values: pd.Series, subjects: pd.Series, resamples: int = RESAMPLES, level: float = LEVEL) -> Interval:
@@ -146,11 +231,11 @@ def mean_interval(values: pd.Series, subjects: pd.Series, resamples: int = RESAM
     groups = values.groupby(subjects)
     sums, counts = groups.sum().to_numpy(np.float64), groups.size().to_numpy(np.float64)
     value = float(sums.sum() / counts.sum())
-    weights, without_one = _weights(len(sums), resamples, seed=0), 1 - np.eye(len(sums))
     if len(sums) < 2:
         return Interval(value, float("nan"), float("nan"), level, len(sums), resamples, 0.0)
-    left_out = (without_one @ sums) / (without_one @ counts)
-    low, high = bca(value, (weights @ sums) / (weights @ counts), left_out, level)
+    left_out = (sums.sum() - sums) / (counts.sum() - counts)
+    drawn = [(weights @ sums) / (weights @ counts) for weights in _weights(len(sums), resamples, seed=0)]
+    low, high = bca(value, np.concatenate(drawn), left_out, level)
     return Interval(value, low, high, level, len(sums), resamples, 0.0)
 
 
@@ -217,26 +302,17 @@ def check_same_clips(first: pd.DataFrame, second: pd.DataFrame) -> None:
         raise ValueError("the tables give different subjects or true labels to the same clips")
 
 
-def _metric(name: str) -> Metric:
-    if name not in METRICS:
-        raise ValueError(f"metric {name!r} is unknown, wanted one of {', '.join(METRICS)}")
-    return METRICS[name]
+def _weights(subjects: int, resamples: int, seed: int, width: int = 1) -> Iterator[NDArray[np.float64]]:
+    """How often each subject is drawn in each resample, (b, S) in blocks; a resample has ``width`` further numbers."""
+    rng, size = np.random.default_rng(seed), max(1, CELLS // (subjects + width))
+    for first in range(0, resamples, size):
+        draws = rng.multinomial(subjects, np.full(subjects, 1 / subjects), size=min(size, resamples - first))
+        yield draws.astype(np.float64)
 
 
-def _weights(subjects: int, resamples: int, seed: int) -> NDArray[np.float64]:
-    """How often each subject is drawn in each resample, (B, S)."""
-    draws = np.random.default_rng(seed).multinomial(subjects, np.full(subjects, 1 / subjects), size=resamples)
-    return draws.astype(np.float64)
-
-
-def _resample(weights: NDArray[np.float64], counts: Counts) -> Counts:
-    """(B, S) and (R, S, K, K) to pooled counts (B, R, K, K)."""
-    return np.tensordot(weights, counts, axes=(1, 1))
-
-
-def _incomplete(pooled: Counts, metric: str) -> float:
-    """Share of resamples in which a class was left out, for any seed."""
+def _incomplete(pooled: Tally, metric: str) -> int:
+    """In how many resamples a class was left out, for any seed."""
     if metric == "accuracy":
-        return 0.0
+        return 0
     per_class = f1(pooled) if metric == "uf1" else recall(pooled)
-    return float(np.isnan(per_class).any((-2, -1)).mean())
+    return int(np.isnan(per_class).any((-2, -1)).sum())

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from experiments.scoring.calibration import calibration
-from experiments.scoring.metrics import METRICS, score
-from experiments.scoring.statistics import bootstrap, mcnemar, paired_difference
+from experiments.scoring.metrics import score
+from experiments.scoring.statistics import bootstraps, mcnemar, paired_differences
 
 COLUMNS = ("clip_id", "subject", "fold", "seed", "y_true", "y_pred")
 
@@ -128,7 +128,7 @@ def score_row(system: str, table: pd.DataFrame, classes: Sequence[str]) -> dict[
         "clips": table["clip_id"].nunique(),
         "subjects": table["subject"].nunique(),
         "seeds": table["seed"].nunique(),
-        **{metric: asdict(bootstrap(table, classes, metric)) for metric in METRICS},
+        **{metric: asdict(interval) for metric, interval in bootstraps(table, classes).items()},
     }
 
 
@@ -138,7 +138,7 @@ def _difference(first: pd.DataFrame, second: pd.DataFrame, classes: Sequence[str
     tests = [{"seed": int(str(seed)), **asdict(mcnemar(rows, second))} for seed, rows in first.groupby("seed") if one]
     return {
         "system": other,
-        **{metric: asdict(paired_difference(first, second, classes, metric)) for metric in METRICS},
+        **{metric: asdict(interval) for metric, interval in paired_differences(first, second, classes).items()},
         "mcnemar": tests,
     }
 

@@ -10,6 +10,9 @@ import pandas as pd
 
 from preprocessing.errors import DatasetError
 
+MOST_CLASSES = 1000
+LONGEST = 300
+"""Digits of a label up to which it is a number by its value, and not a word."""
 OBJECTIVE = "objective class "
 """Stands before the number in a scheme that means objective classes and not emotion words."""
 
@@ -116,11 +119,20 @@ class LabelRule:
 
         Classes that the rule does not name are the labels that occur in the manifest, whole numbers by value and then
         words by alphabet.
+
+        Raises:
+            DatasetError: there are more than `MOST_CLASSES`.
         """
         labels = self.labels(manifest)
         rows = manifest.assign(label=labels)
         usable = rows[rows["label"].notna() & (rows["status"] == "ok")].reset_index(drop=True)
-        return self.classes or tuple(class_order(labels.dropna())), usable
+        classes = self.classes or tuple(class_order(labels.dropna()))
+        if len(classes) > MOST_CLASSES:
+            raise DatasetError(
+                f"label scheme {self.name}: there are {len(classes):,} different labels, at most {MOST_CLASSES:,} are "
+                "classes: is it the column of the labels?"
+            )
+        return classes, usable
 
 
 def scheme_rule(name: str, scheme: Scheme) -> LabelRule:
@@ -167,7 +179,11 @@ def class_of(emotion: str | None, scheme: Scheme, objective_class: str | None = 
 
 def class_order(labels: Iterable[str]) -> list[str]:
     """Each label once, whole numbers by value and then words by alphabet: the class list if none is given."""
-    return sorted(set(labels), key=lambda text: (0, int(text), text) if text.isdecimal() else (1, 0, text))
+
+    def place(text: str) -> tuple[int, int, str]:
+        return (0, int(text), text) if text.isdecimal() and len(text) <= LONGEST else (1, 0, text)
+
+    return sorted(set(labels), key=place)
 
 
 def _text(cell: Any) -> str | None:

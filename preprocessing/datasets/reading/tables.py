@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from preprocessing.csv_rows import words_of
 from preprocessing.datasets.reading.cells import Cell, header_word, text_of
 from preprocessing.errors import DatasetError
 
@@ -180,7 +181,7 @@ def _csv_rows(path: Path, data: bytes) -> Grid:
         lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
         return [[*row] for row in islice(lines, MOST_ROWS)]
     except csv.Error as error:
-        raise DatasetError(f"{path} is not a text table ({error})") from error
+        raise DatasetError(f"{path} is not a text table ({words_of(error)})") from error
 
 
 def _protected(path: Path) -> str:

@@ -27,13 +27,15 @@ def test_agrees_with_scikit_learn(predictions: pd.DataFrame) -> None:
     y, p = predictions["y_true"], predictions["y_pred"]
     counts = metrics.confusion(predictions, K).astype(float)
     np.testing.assert_array_equal(counts, confusion_matrix(y, p, labels=list(K)))
-    assert metrics.accuracy(counts) == pytest.approx(accuracy_score(y, p))
+    tallies = metrics.tally(counts)
+    assert metrics.accuracy(tallies) == pytest.approx(accuracy_score(y, p))
     options = {"labels": list(K), "average": None, "zero_division": np.nan}
-    np.testing.assert_allclose(metrics.precision(counts), precision_score(y, p, **options))
-    np.testing.assert_allclose(metrics.recall(counts), recall_score(y, p, **options))
-    np.testing.assert_allclose(metrics.f1(counts), sklearn_f1(y, p, **options))
-    np.testing.assert_allclose(metrics.uf1(counts), np.nanmean(sklearn_f1(y, p, **options)))
-    np.testing.assert_allclose(metrics.uar(counts), np.nanmean(recall_score(y, p, **options)))
+    np.testing.assert_allclose(metrics.precision(tallies), precision_score(y, p, **options))
+    np.testing.assert_allclose(metrics.recall(tallies), recall_score(y, p, **options))
+    np.testing.assert_allclose(metrics.f1(tallies), sklearn_f1(y, p, **options))
+    np.testing.assert_allclose(metrics.uf1(tallies), np.nanmean(sklearn_f1(y, p, **options)))
+    np.testing.assert_allclose(metrics.uar(tallies), np.nanmean(recall_score(y, p, **options)))
+    np.testing.assert_array_equal(metrics.tallies_by_seed(predictions, K)[1][0], tallies)
 
 
 @settings(max_examples=40)
@@ -110,4 +112,4 @@ def test_what_cannot_be_scored_is_refused() -> None:
 
 
 def test_no_clips_have_no_accuracy() -> None:
-    assert np.isnan(metrics.accuracy(np.zeros((2, 2))))
+    assert np.isnan(metrics.accuracy(np.zeros((3, 2))))

@@ -14,6 +14,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precisio
 from typer.testing import CliRunner
 
 from experiments.cli import app
+from experiments.score_tables import tables
 from experiments.scoring.prediction_log import Assessment, assess, class_list, read_log
 from preprocessing.errors import DatasetError, UsageError
 
@@ -116,6 +117,16 @@ def test_our_own_table_with_seeds(write) -> None:  # type: ignore[no-untyped-def
         (["subject,y_true,y_pred,clip_id,seed", "1,a,a,c,0", "1,b,a,c,1"], "1/c has 2 true labels"),
         (["subject,y_true,y_pred,clip_id,seed", "1,a,a,c,0", "1,a,a,d,1"], "is predicted under 1 of 2 seeds"),
         (['subject,y_true,y_pred\n1,a,"a'], "line 2: not CSV"),
+        (
+            ["subject,y_true,y_pred,seed", f"1,a,a,{'9' * 5000}"],
+            r"seed '9{37}\.{3}' is no whole number of at most 18 dig",
+        ),
+        (
+            ["subject,y_true,y_pred,seed,clip_id", *(f"1,a,a,{i},c" for i in range(1001))],
+            "has 1,001 different seeds, at",
+        ),
+        (["subject,y_true,y_pred", f"1,a,{'b' * 140_000}"], "line 2: not CSV .a cell has more than 131,072 characters"),
+        ([",".join(f"c{i}" for i in range(200_000))], "it has c0, c1, .*, c19 and 199,980 more; wanted subject"),
     ],
 )
 def test_a_log_that_is_none_is_refused_in_one_sentence(write, lines: list[str], said: str) -> None:  # type: ignore[no-untyped-def]
@@ -137,6 +148,33 @@ def test_the_class_list() -> None:
             class_list(text)
     with pytest.raises(UsageError, match="label 'c', not in --classes a,b"):
         assess(log_of(["a"], ["c"], [0]), ("a", "b"))
+
+
+def test_more_classes_than_anybody_tells_apart_are_told_and_not_counted_out() -> None:
+    """A confusion matrix of 3,000 classes for each of 2,000 resamples would be 134 GiB."""
+    names = [str(i) for i in range(1001)]
+    with pytest.raises(UsageError, match="there are 1,001 different labels, at most 1,000 classes are scored"):
+        assess(log_of(names, names, [0] * len(names)))
+
+
+def test_of_many_classes_the_most_frequent_mistakes_are_printed() -> None:
+    true = [str(i) for i in range(40) for _ in range(2)]
+    predicted = ["7", "7", *true[2:-1], "3"]
+    printed = list(tables(assess(log_of(true, predicted, [i % 2 for i in range(80)]))))[-1]
+    columns = [list(column.cells) for column in printed.columns]
+    assert columns == [["0", "39"], ["7", "3"], ["2", "1"]]
+
+
+def test_of_very_many_data_sets_only_the_whole_is_scored() -> None:
+    log = log_of(["a", "b"] * 51, ["a"] * 102, [0] * 102)
+    found = assess(log.assign(dataset=[f"d{i // 2}" for i in range(102)]))
+    assert [row["system"] for row in found.rows] == ["all clips", "always 'a'"]
+    assert "51 data sets are not scored one by one, at most 50 are" in found.notes
+
+
+def test_a_label_of_thousands_of_digits_is_a_word() -> None:
+    long = "9" * 5000
+    assert assess(log_of([long, "10"], ["9", "10"], [0, 1])).classes == ("9", "10", long)
 
 
 def test_one_subject_has_no_interval() -> None:

@@ -1,21 +1,25 @@
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 from scipy import stats
 
-from experiments.scoring import metrics
+from experiments.scoring import metrics, statistics
 from experiments.scoring.statistics import (
     bca,
     bootstrap,
+    bootstraps,
     check_same_clips,
     mcnemar,
     mean_interval,
     paired_difference,
-    subject_confusions,
+    paired_differences,
+    subject_tallies,
 )
 
 Guesses = Callable[..., pd.DataFrame]
@@ -41,12 +45,52 @@ def test_intervals_of_guesses_contain_chance_and_that_of_a_good_predictor_exclud
 
 def test_resampling_matrices_is_resampling_clips(guesses: Guesses) -> None:
     predictions = guesses(subjects=5, right=0.5, seeds=2)
-    subjects, counts = subject_confusions(predictions, K)
+    people = subject_tallies(predictions, K)
     draw = [4, 0, 0, 3, 4]
-    clips = pd.concat([predictions[predictions["subject"] == subjects[s]] for s in draw])
-    slow = [metrics.uf1(metrics.confusion(rows, K).astype(float)) for _, rows in clips.groupby("seed")]
+    clips = pd.concat([predictions[predictions["subject"] == people.subjects[s]] for s in draw])
+    slow = [metrics.uf1(metrics.tally(metrics.confusion(rows, K))) for _, rows in clips.groupby("seed")]
     weights = np.bincount(draw, minlength=5).astype(float)
-    np.testing.assert_allclose(metrics.uf1(np.tensordot(weights, counts, axes=(0, 1))), slow)
+    np.testing.assert_allclose(metrics.uf1(people.pooled(weights[None])[0]), slow)
+
+
+def whole_matrices(table: pd.DataFrame, metric: str, resamples: int) -> list[NDArray[np.float64]]:
+    """Scores of all resamples, and without one subject at a time, from S x K x K confusion matrices held at once."""
+    subjects, seeds = (sorted(table[name].unique()) for name in ("subject", "seed"))
+    grouped = dict(list(table.groupby(["seed", "subject"])))
+    counts = np.array([[metrics.confusion(grouped[r, s], K) for s in subjects] for r in seeds], float)  # (R, S, K, K)
+    people = len(subjects)
+    draws = np.random.default_rng(0).multinomial(people, np.full(people, 1 / people), size=resamples).astype(float)
+    pooled = [np.tensordot(weights, counts, axes=(1, 1)) for weights in (draws, 1 - np.eye(people))]
+    return [metrics.METRICS[metric](metrics.tally(one)).mean(-1) for one in pooled]
+
+
+@pytest.mark.parametrize("cells", [1, 200, 1 << 22])
+def test_blocks_give_the_same_digits_as_everything_at_once(
+    guesses: Guesses, cells: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(statistics, "CELLS", cells)
+    for rng, right in enumerate((0.2, 0.6, 0.95)):
+        tables = [guesses(subjects=7, right=right, seeds=seeds, rng=rng + 9 * seeds) for seeds in (3, 1)]
+        singles, pairs = bootstraps(tables[0], K, resamples=60), paired_differences(*tables, K, resamples=60)
+        for metric in metrics.METRICS:
+            drawn, left = zip(*(whole_matrices(table, metric, 60) for table in tables), strict=True)
+            one, pair = singles[metric], pairs[metric]
+            assert (one.low, one.high) == bca(one.value, drawn[0], left[0])
+            assert (pair.low, pair.high) == bca(pair.value, drawn[0] - drawn[1], left[0] - left[1])
+            assert bootstrap(tables[0], K, metric, resamples=60) == one
+
+
+def test_memory_grows_with_subjects_plus_classes_and_not_with_their_product() -> None:
+    """4,000 people: a row for each without each other one would be 128 MB, a matrix of 100 classes for each 320 MB."""
+    n = 4000
+    rows = [(f"c{i}", f"s{i:04d}", str(i % 100), str(i % 99)) for i in range(n)]
+    table = pd.DataFrame(rows, columns=["clip_id", "subject", "y_true", "y_pred"])
+    tracemalloc.start()
+    interval = bootstrap(table, [str(i) for i in range(100)], "accuracy", resamples=50)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert interval.low <= interval.value <= interval.high
+    assert peak < 120e6  # 33 MB for a block, written down a few times; 900 MB before
 
 
 def test_repeating_a_seed_does_not_narrow_the_interval(guesses: Guesses) -> None:
