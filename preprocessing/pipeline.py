@@ -24,12 +24,14 @@ from preprocessing.faces import alignment
 from preprocessing.faces.alignment import Transform
 from preprocessing.faces.landmarks import LANDMARKERS, Box, Landmarker
 from preprocessing.faces.points68 import eye_distance
-from preprocessing.faces.tracking import choose_face, follow
+from preprocessing.faces.steadiness import Steadiness
+from preprocessing.faces.tracking import choose_face
+from preprocessing.faces.watch import Watch
 from preprocessing.optical_flow import FlowSettings
 from preprocessing.recordings.soundness import sound_frames
 from preprocessing.video import Frame, FrameReport
 
-FACES_VERSION = 3
+FACES_VERSION = 4
 FLOW_VERSION = 1
 
 CROPS = "crops.npy"
@@ -202,15 +204,18 @@ def align_clip(clip: Clip, landmarker: Landmarker, settings: FaceSettings, out: 
 
     Returns:
         Quality numbers: ``n_frames``, ``n_declared`` (what the source claims), ``faces_seen`` (most at once),
-        ``eye_distance`` (outer corners, source px), ``checks`` and ``checks_missed`` (of the detector),
+        ``eye_distance`` (outer corners, source px), ``enlarged`` (crop px per source px), ``checks`` and
+        ``checks_missed`` (see `Watch`),
         ``unfollowed`` (frames whose head motion could not be measured; they keep the last frame's transform),
+        ``misfits`` and ``likeness`` (frames unlike the first, correlation of the worst), ``jump`` (largest change from
+        frame to frame, 1 is a break; see `Steadiness`),
         ``head_motion`` (largest rigid shift of the face centre that was removed, crop px),
         ``fit`` (mean grey difference from the first crop where the skull is followed, worst frame), and what stands in
         the `FrameReport`.
 
     Raises:
-        ClipRejectedError: ``no_face``, ``too_short``, ``face_lost``, ``not_followed``, ``broken_frame``, or what the
-            frame source found.
+        ClipRejectedError: ``no_face``, ``too_short``, ``face_lost``, ``misaligned``, ``head_turned``, ``not_followed``,
+            ``shot_cut``, ``broken_frame``, or what the frame source found.
     """
     report = FrameReport()
     read = clip.frames.read(clip.onset, None if clip.offset is None else clip.offset + 1, report)
@@ -218,6 +223,7 @@ def align_clip(clip: Clip, landmarker: Landmarker, settings: FaceSettings, out: 
     head = list(islice(frames, settings.landmark_frames))
     if len(head) < min(MIN_FRAMES, settings.landmark_frames):
         raise ClipRejectedError("too_short", f"{len(head)} frames, an expression needs at least {MIN_FRAMES}")
+    number = clip.onset + report.blank_start
     box, faces_seen = _find_face(head, landmarker, clip.cropped)
     points = np.stack([landmarker.landmarks(frame, box) for frame in head])
     base = alignment.clip_transform(points, settings.size)
@@ -225,7 +231,9 @@ def align_clip(clip: Clip, landmarker: Landmarker, settings: FaceSettings, out: 
     landmarks = alignment.apply(base, typical).astype(np.float32)
     trusted = alignment.rigid_weights(landmarks, settings.size)
 
-    watch = _Watch(landmarker, box, base, settings.check_every)
+    every, held = settings.check_every, settings.stabilise
+    watch = Watch(landmarker, box, base, landmarks, settings.size, every, number, held)
+    steady = Steadiness(trusted)
     transforms: list[Transform] = []
     fit, unfollowed = 0.0, 0
     register: alignment.RigidRegistration | None = None
@@ -244,31 +252,53 @@ def align_clip(clip: Clip, landmarker: Landmarker, settings: FaceSettings, out: 
                 if settings.stabilise:
                     register = alignment.RigidRegistration(frame, trusted, base)
             fit = max(fit, _difference(first, crop, trusted))
+            steady.take(frame, crop)
             transforms.append(transform)
             crops.append(crop)
             if not clip.cropped:  # a crop of a face has nothing else to show
                 watch.look(t, frame, transform)
+    _refuse_breaks(steady, number)
     if not clip.cropped:
         watch.finish(len(transforms) - 1, frame, transform)
     if len(transforms) < MIN_FRAMES:
         raise ClipRejectedError("too_short", f"{len(transforms)} frames, an expression needs at least {MIN_FRAMES}")
-    if unfollowed > MOST_UNFOLLOWED * len(transforms):
-        raise ClipRejectedError(
-            "not_followed", f"the head could not be followed in {unfollowed} of {len(transforms)} frames"
-        )
+    _refuse_lost(unfollowed, steady.misfits() if held else 0, len(transforms))
     np.save(out / "transforms.npy", np.stack(transforms))
     np.save(out / "landmarks.npy", landmarks)
     return {
         "n_frames": len(transforms),
         "faces_seen": faces_seen,
         "eye_distance": round(eye_distance(typical), 2),
+        "enlarged": round(alignment.scale_of(base), 2),
         "checks": watch.checks,
-        "checks_missed": len(watch.missed),
+        "checks_missed": len(watch.troubles),
         "unfollowed": unfollowed,
+        "misfits": steady.misfits(),
+        "likeness": round(min(steady.likeness), 3),
+        "jump": round(steady.break_at()[1], 3),
         "head_motion": round(_head_motion(np.stack(transforms), settings.size), 3),
         "fit": round(fit, 2),
         **report.quality(),
     }
+
+
+def _refuse_breaks(steady: Steadiness, first: int) -> None:
+    t, strength = steady.break_at()
+    if strength >= 1:
+        raise ClipRejectedError(
+            "shot_cut",
+            f"at frame {first + t} face and background change at once, {strength:.1f} times as much as movements may: "
+            "another shot, a flash, or a picture that does not belong there",
+        )
+
+
+def _refuse_lost(unfollowed: int, misfits: int, n_frames: int) -> None:
+    if unfollowed > MOST_UNFOLLOWED * n_frames:
+        raise ClipRejectedError("not_followed", f"the head could not be followed in {unfollowed} of {n_frames} frames")
+    if misfits > MOST_UNFOLLOWED * n_frames:
+        raise ClipRejectedError(
+            "misaligned", f"in {misfits} of {n_frames} frames the crop looks unlike the first one where the face is"
+        )
 
 
 def measure_flow(crops: FrameReader, settings: FlowSettings, out: Path) -> None:
@@ -282,38 +312,6 @@ def measure_flow(crops: FrameReader, settings: FlowSettings, out: Path) -> None:
                 continue
             field = optical_flow.flow_prepared(onset, optical_flow.prepare(crop, settings), settings)
             file.append(optical_flow.halve(field).astype(np.float16))
-
-
-class _Watch:
-    """Checks now and then that the detector finds the face where the alignment expects it."""
-
-    def __init__(self, landmarker: Landmarker, box: Box, base: Transform, every: int) -> None:
-        self._landmarker, self._box, self._base, self._every = landmarker, box, base, every
-        self.checks = 0
-        self.missed: list[int] = []
-        self._last = 0
-
-    def look(self, t: int, frame: Frame, transform: Transform) -> None:
-        if t == 0 or t % self._every:
-            return
-        self.checks, self._last = self.checks + 1, t
-        corners = np.array([self._box[:2], self._box[2:]])
-        moved = alignment.apply(alignment.compose(alignment.invert(transform), self._base), corners)
-        expected = Box(*moved.ravel())
-        if follow(expected, self._landmarker.detect(frame, near=expected)) is None:
-            self.missed.append(t)
-
-    def finish(self, t: int, frame: Frame, transform: Transform) -> None:
-        if t != self._last:
-            self._every = t or 1
-            self.look(t, frame, transform)
-        gone = self.missed and self.missed[-1] == self._last
-        if gone or 2 * len(self.missed) > self.checks:
-            raise ClipRejectedError(
-                "face_lost",
-                f"the face was not found again at frame {', '.join(map(str, self.missed))} "
-                f"({len(self.missed)} of {self.checks} looks)",
-            )
 
 
 def _find_face(head: list[Frame], landmarker: Landmarker, cropped: bool) -> tuple[Box, int]:

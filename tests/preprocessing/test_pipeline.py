@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -19,6 +20,8 @@ from preprocessing.faces import alignment
 from preprocessing.faces.landmarks import LANDMARKERS, Box, GivenLandmarker, Landmarker, Points
 from preprocessing.optical_flow import FlowSettings
 from preprocessing.pipeline import FaceSettings, process_clip
+from preprocessing.synthetic.corpus import draw_clip
+from preprocessing.synthetic.settings import CorpusSettings
 from preprocessing.video import Frame, FrameReport, FrameSource, image_sequence
 
 Write = Callable[..., Path]
@@ -78,6 +81,13 @@ class Vanishing(GivenLandmarker):
 @pytest.fixture
 def landmarker(drawn_face: Any) -> GivenLandmarker:
     return GivenLandmarker([drawn_face.points])
+
+
+@pytest.fixture(scope="module")
+def someone_else() -> NDArray[np.uint8]:
+    """Another drawn person, in a picture of the same size."""
+    settings = CorpusSettings(width=320, height=360, noise=0)
+    return next(draw_clip(settings, subject=2, clip=0, emotion="happiness")[1])
 
 
 @pytest.fixture
@@ -224,9 +234,42 @@ class TestRejections:
     def test_a_head_that_cannot_be_followed(
         self, tmp_path: Path, write_frames: Write, folder: ClipFolder, drawn_face: Any, landmarker: GivenLandmarker
     ) -> None:
-        cut = [drawn_face.picture] * 4 + [np.roll(drawn_face.picture, 40, 1)] * 6
-        clip = clip_of(write_frames(tmp_path / "cut", cut))
+        """Shaken about; were it moved once, that would be a break."""
+        shaken = [drawn_face.picture] * 4 + [np.roll(drawn_face.picture, 40 * (t % 2), 1) for t in range(1, 7)]
+        clip = clip_of(write_frames(tmp_path / "shaken", shaken))
         assert self.code(clip, folder, landmarker, FaceSettings(landmark_frames=4)) == "not_followed"
+
+    @pytest.mark.parametrize("stop", [7, 10])
+    @pytest.mark.parametrize("what", ["another person", "mirrored", "brighter"])
+    def test_a_picture_that_does_not_belong_there(
+        self,
+        tmp_path: Path,
+        write_frames: Write,
+        folder: ClipFolder,
+        frames: list[Any],
+        landmarker: GivenLandmarker,
+        someone_else: NDArray[np.uint8],
+        what: str,
+        stop: int,
+    ) -> None:
+        """For one frame or for good. All these were usable clips, whose strongest motion was the cut."""
+        others = {"another person": someone_else, "mirrored": frames[0][:, ::-1], "brighter": 128 + frames[0] // 2}
+        spliced = [others[what] if 6 <= t < stop else frame for t, frame in enumerate(frames)]
+        clip = clip_of(write_frames(tmp_path / "spliced", spliced), onset=1)
+        assert self.code(clip, folder, landmarker) == "shot_cut"
+        entry = folder.entry("faces")
+        assert entry is not None and "at frame 6 " in entry.result["reason"]
+
+    def test_a_crop_that_looks_unlike_the_first_one(
+        self, tmp_path: Path, write_frames: Write, folder: ClipFolder, frames: list[Any], landmarker: GivenLandmarker
+    ) -> None:
+        """A face that fades into a wall within ten frames: nothing jumps, and what is registered is no face."""
+        wall = np.random.default_rng(0).integers(0, 255, (*frames[0].shape[:2], 1)).astype(np.float32)
+        wall = 3 * cv2.GaussianBlur(wall, (0, 0), 8)[..., None] - 250
+        shares = np.linspace(0, 1, 20)
+        fading = [np.clip((1 - a) * frames[0] + a * wall, 0, 255).astype(np.uint8) for a in shares]
+        clip = clip_of(write_frames(tmp_path / "fading", fading))
+        assert self.code(clip, folder, landmarker) in {"misaligned", "not_followed"}
 
     def test_a_frame_of_another_size(
         self, tmp_path: Path, write_frames: Write, frames: list[Any], folder: ClipFolder, landmarker: GivenLandmarker
