@@ -106,6 +106,8 @@ def dataset(
     paths = preparation.dataset_paths(name, settings, data.root, data.cache)
     if check_csv is not None and not paths.dataset.members:
         raise UsageError(f"--check-csv has no effect on {name}, which is not a composite: leave it out")
+    if check_csv is not None:
+        existing(check_csv, "the organisers' list")
     uses = [use(one) for one in further or ()]
     mended: list[str] = []
     manifest = preparation.make_dataset(paths, settings, jobs, _progress, verify, mended.append)
@@ -217,7 +219,8 @@ def report(run: RunFolder, cache: Cache = None) -> None:
     from experiments.pages.report import write_report
     from experiments.runs.run import Run
 
-    out.print(f"{write_report(Run(run), cache or Run(run).cache())}")
+    found = Run(existing(run, "the folder of a run", folder=True))
+    out.print(f"{write_report(found, found.cache() if cache is None else existing(cache, 'the folder of its clips'))}")
 
 
 @app.command("score")
@@ -247,6 +250,9 @@ def explain(run: RunFolder, cache: Cache = None, jobs: Jobs = 0) -> None:
     from experiments import workflow
     from experiments.runs.run import Run
 
+    existing(run, "the folder of a run", folder=True)
+    if cache is not None:
+        existing(cache, "the folder of its clips")
     out.print(f"{workflow.explain(Run(run), cache, jobs, _progress)}")
 
 
@@ -270,6 +276,9 @@ def predict(
     from dynamic_images.spotting.motion_curve import SpotSettings
     from experiments import prediction
 
+    existing(model, "the folder of a model: what `mer train --final` wrote", folder=True)
+    if landmark_model is not None:
+        existing(landmark_model, "a dlib 68-point predictor")
     search = SpotSettings() if spot else None
     found = prediction.predict_videos(videos, model, to, jobs, _progress, search, fps, landmark_model, bit_depth)
     if spot:
@@ -300,7 +309,7 @@ def export(
     from fusion_net.export import ONNX, export_onnx
     from preprocessing.artefacts.locks import locked
 
-    existing(model, "the folder of a model: what `mer train --final` wrote")
+    existing(model, "the folder of a model: what `mer train --final` wrote", folder=True)
     with locked(model, "mer export", WAIT):  # nobody trains it again meanwhile
         out.print(f"{export_onnx(load(model), to or model / ONNX)}")
 
@@ -318,6 +327,8 @@ def compare(
     from experiments import workflow
     from experiments.pages.comparison import markdown
 
+    for run in runs:
+        existing(run, "the folders of two or more runs", folder=True)
     found, numbers = workflow.comparison(runs, page, cost, _progress)
     out.print(markdown(numbers), markup=False)
     out.print(f"{found}")

@@ -140,6 +140,7 @@ class DataOptions:
         """
         from experiments.config import all_sections, load_config, offline_sections
 
+        self._check_paths()
         given = {"variant": self.variant, "apex": self.apex, "table": self.table, "corrections": self.corrections}
         data: dict[str, Any] = {name: str(value) for name, value in given.items() if value is not None}
         if self.option:
@@ -147,6 +148,17 @@ class DataOptions:
         chosen = {"data": data} | _shared(self.null, self.landmark_model)
         sections, defaults = (all_sections(), model_defaults(model)) if model else (offline_sections(), {})
         return load_config(sections, self.config, [*(self.change or []), *changes], defaults, chosen)
+
+    def _check_paths(self) -> None:
+        """Refuse a path that is not there before anything is begun; what reads ``--root`` says best what is wanted."""
+        from preprocessing.datasets.settings import SHIPPED
+
+        if self.table is not None:
+            existing(self.table, "its annotation table")
+        if self.corrections not in (None, SHIPPED, "none"):
+            existing(Path(str(self.corrections)), "a CSV of corrections, or none")
+        if self.cache is not None and self.cache.exists() and not self.cache.is_dir():
+            raise UsageError(f"--cache {self.cache} is a file: give a folder")
 
 
 def takes_data_options(command: F) -> F:
@@ -182,14 +194,16 @@ def settings_of(
     return load_config(sections, source, changes or (), given=_shared(null, None))
 
 
-def existing(path: Path, what: str) -> Path:
-    """``path``, or UsageError if there is nothing; ``what`` says what is wanted."""
-    if not path.exists():
-        raise UsageError(f"{path} does not exist: give {what}")
+def existing(path: Path, what: str, folder: bool = False) -> Path:
+    """``path``, or UsageError if there is nothing, or no ``folder`` if one is wanted; ``what`` says what is."""
+    if not path.exists() or (folder and not path.is_dir()):
+        raise UsageError(f"{path} {'is no folder' if path.exists() else 'does not exist'}: give {what}")
     return path
 
 
 def _shared(null: bool, landmark_model: Path | None) -> dict[str, dict[str, Any]]:
+    if landmark_model is not None:
+        existing(landmark_model, "a dlib 68-point predictor")
     corpus = {"corpus": {"null": True}} if null else {}
     return corpus | ({"faces": {"landmark_model": str(landmark_model)}} if landmark_model is not None else {})
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from preprocessing.errors import DatasetError
+from preprocessing.errors import DatasetError, MissingPathError
 
 SEPARATORS = (",", ";", "\t")
 SHOWN = 20
@@ -83,7 +83,7 @@ def _fields(path: Path) -> list[tuple[int, list[str]]]:
     try:
         text = path.read_bytes().decode("utf-8-sig")  # spreadsheets put a mark before the first letter
     except FileNotFoundError:
-        raise DatasetError(f"{path} does not exist: wanted a CSV file") from None
+        raise MissingPathError(f"{path} does not exist: wanted a CSV file") from None
     except OSError as error:
         raise DatasetError(f"{path} cannot be read ({error.strerror}): wanted a CSV file") from error
     except UnicodeDecodeError as error:

@@ -29,6 +29,10 @@ class DatasetError(ToolkitError):
     """A data set, its root or its annotation table is not usable as given."""
 
 
+class MissingPathError(DatasetError, UsageError):
+    """A file or folder that was named is not there."""
+
+
 class ClipRejectedError(ToolkitError):
     """One clip cannot be used; it becomes a manifest row with this reason, and the others go on.
 

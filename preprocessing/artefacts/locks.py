@@ -71,7 +71,7 @@ def locked(folder: Path, what: str, wait: float = 0.0) -> Iterator[None]:
     """Hold ``folder``, which is made if it is not there, against other processes and threads.
 
     A process may lock again what it holds. In a folder that cannot be written nothing is locked: nobody changes it. A
-    folder that was made for the lock and in which nothing was put goes away with it.
+    folder that was made for the lock goes away with it if nothing was put there.
 
     Args:
         folder: of a clip, a data set's cache, a corpus, a run or predictions.
@@ -81,7 +81,7 @@ def locked(folder: Path, what: str, wait: float = 0.0) -> Iterator[None]:
     Raises:
         FolderInUseError: it is held for longer than ``wait``; the message says by whom, where and since when.
     """
-    made = not folder.exists()
+    made = [one for one in (folder, *folder.parents) if not one.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     key = (os.getpid(), threading.get_ident(), str(folder.resolve()))
     file = None if _held.get(key) else _take(folder, what, wait)
@@ -94,9 +94,9 @@ def locked(folder: Path, what: str, wait: float = 0.0) -> Iterator[None]:
             del _held[key]
         if file is not None:
             _let_go(folder / LOCK, file)
-            if made:
-                with suppress(OSError):  # it holds something, as a rule
-                    folder.rmdir()
+            with suppress(OSError):  # it holds something, as a rule
+                for one in made:
+                    one.rmdir()
 
 
 def _take(folder: Path, what: str, wait: float) -> int | None:

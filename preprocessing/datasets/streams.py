@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from preprocessing.csv_rows import Row, read_csv_rows
-from preprocessing.errors import DatasetError
+from preprocessing.errors import DatasetError, MissingPathError
 
 COLUMNS = ("clip_id", "subject", "label", "stream_a", "stream_b")
 TABLE = "streams.csv"
@@ -97,7 +97,7 @@ def find_table(root: Path) -> Path:
     """The CSV that ``root`` is or holds."""
     if not root.is_dir():
         if not root.is_file():
-            raise DatasetError(f"{root} does not exist: give the CSV of the streams, with {', '.join(COLUMNS)}")
+            raise MissingPathError(f"{root} does not exist: give the CSV of the streams, with {', '.join(COLUMNS)}")
         return root
     if (root / TABLE).is_file():
         return root / TABLE

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from preprocessing.clips import Clip, check_unique
 from preprocessing.csv_rows import Row, read_csv_rows
-from preprocessing.errors import ClipRejectedError, DatasetError
+from preprocessing.errors import ClipRejectedError, DatasetError, MissingPathError
 from preprocessing.synthetic.drawn import ClipFiles, recorded_frames
 from preprocessing.video import ImageSequence, Unreadable, frame_number, list_images
 
@@ -21,7 +21,8 @@ def load(root: Path) -> list[Clip]:
             or has no file.
     """
     if not root.is_dir():
-        raise DatasetError(f"{root} is not a folder: make the corpus with `mer synth {root}`")
+        kind = DatasetError if root.exists() else MissingPathError
+        raise kind(f"{root} is not a folder: make the corpus with `mer synth {root}`")
     path = root / "annotation.csv"
     if not path.is_file():
         raise DatasetError(f"{path} does not exist: make or finish the corpus with `mer synth {root}`")

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from preprocessing.clips import Clip, check_unique
-from preprocessing.errors import ClipRejectedError, DatasetError
+from preprocessing.errors import ClipRejectedError, DatasetError, MissingPathError
 from preprocessing.video import (
     VIDEO_SUFFIXES,
     FrameSource,
@@ -32,7 +32,7 @@ def load(root: Path) -> list[Clip]:
         DatasetError: the root is missing, or holds neither.
     """
     if not root.exists():
-        raise DatasetError(f"{root} does not exist: give the folder that holds the videos")
+        raise MissingPathError(f"{root} does not exist: give the folder that holds the videos")
     clips = clips_below(root)
     if not clips:
         raise DatasetError(f"{root} {NOTHING}")

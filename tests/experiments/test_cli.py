@@ -106,7 +106,7 @@ class TestBadUsage:
             (("score", "x", "--classes", "a"), "--classes 'a': wanted two or more different names"),
             (("train", "--out", "model"), "--out and --no-judge are about the model that --final trains"),
             (("train", "--no-judge"), "add --final"),
-            (("predict", "gone.mp4", "--model", "model"), "gone.mp4 does not exist: give video files"),
+            (("predict", "gone.mp4", "--model", "."), "gone.mp4 does not exist: give video files"),
             (("export", "model"), "which format? Add --onnx"),
             (("train", "--name", "../up"), "--name '../up': wanted the name of one folder below runs/"),
         ],
@@ -114,6 +114,41 @@ class TestBadUsage:
     def test_names_and_values(self, words: tuple[str, ...], said: str) -> None:
         assert said in fails(*words, code=2)
         assert list(Path().iterdir()) == [], "nothing was begun"
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            *(f"{command} casme2 --root gone" for command in ("dataset", "inspect", "train", "ablate")),
+            *(f"dataset {name} --root gone" for name in ("streams", "videos", "synthetic")),
+            "dataset casme2 --root here --table gone.xlsx",
+            "dataset casme2 --root here --corrections gone.csv",
+            "dataset synthetic --landmark-model gone.dat",
+            "dataset megc2019 --check-csv gone.csv",
+            "train synthetic --set evaluation.schemes=gone.toml",
+            *(
+                f"{command} --config gone.toml"
+                for command in ("synth", "dataset", "inspect", "train", "ablate", "bench")
+            ),
+            *(f"{command} gone" for command in ("report", "explain", "compare here", "score", "export --onnx")),
+            "report here --cache gone",
+            "explain here --cache gone",
+            "predict gone.mp4 --model here",
+            "predict here --model gone",
+            "predict here --model here --landmark-model gone.dat",
+        ],
+    )
+    def test_a_path_that_is_not_there(self, words: str) -> None:
+        Path("here").mkdir()
+        said = fails(*words.split(), code=2)
+        assert "gone" in said and (
+            "does not exist: " in said or "cannot be read (No such file" in said or "mer synth gone" in said
+        )
+        assert [path.name for path in Path().iterdir()] == ["here"], "nothing was begun"
+
+    @pytest.mark.parametrize("words", ["report file", "explain file", "compare file file2", "export file --onnx"])
+    def test_a_file_where_a_folder_is_wanted(self, words: str) -> None:
+        Path("file").touch()
+        assert "file is no folder: give " in fails(*words.split(), code=2)
 
     @pytest.mark.parametrize("words", [("dataset", "--sett", "a.b=1"), ("nonsense",), ("dataset", "--jobs", "two")])
     def test_options(self, words: tuple[str, ...]) -> None:
@@ -127,12 +162,13 @@ class TestRoots:
     def test_missing_empty_or_a_file(self, name: str) -> None:
         Path("empty").mkdir()
         Path("file").write_text("a")
-        said = {root: fails("dataset", name, "--root", root) for root in ("nowhere", "empty", "file")}
+        roots = ("nowhere", "empty", "file")
+        said = {root: fails("dataset", name, "--root", root, code=1 + (root == "nowhere")) for root in roots}
         assert all(root in text for root, text in said.items()), said
         assert sorted(path.name for path in Path().rglob("*")) == ["empty", "file"], "nothing was drawn or written"
 
     def test_the_synthetic_corpus_says_how_to_make_it(self) -> None:
-        assert "`mer synth mine`" in fails("dataset", "synthetic", "--root", "mine")
+        assert "`mer synth mine`" in fails("dataset", "synthetic", "--root", "mine", code=2)
 
     def test_a_folder_of_something_else_is_never_drawn_over(self) -> None:
         Path("mine").mkdir()
@@ -251,7 +287,7 @@ class TestClipsThatCannotBeUsed:
 class TestTheMachine:
     def test_a_landmark_model_that_is_not_there(self, footage: Path) -> None:
         words = ("dataset", "videos", "--root", str(footage), "--landmark-model", "no.dat", *TINY)
-        assert "landmark model no.dat is not a file" in fails(*words)
+        assert "no.dat does not exist: give a dlib 68-point predictor" in fails(*words, code=2)
 
     def test_no_landmark_model_installed(self, footage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         find = importlib.util.find_spec
@@ -268,8 +304,9 @@ class TestTheMachine:
     @pytest.mark.parametrize("cache", ["file", "file/deeper"])
     def test_an_output_folder_that_cannot_be(self, footage: Path, cache: str) -> None:
         Path("file").write_text("a")
-        said = fails("dataset", "videos", "--root", str(footage), "--cache", cache, *TINY)
-        assert "Not a directory: file" in said or "File exists: file" in said
+        words = ("dataset", "videos", "--root", str(footage), "--cache", cache, *TINY)
+        said = fails(*words, code=2 if cache == "file" else 1)
+        assert "Not a directory: file" in said or "file is a file: give a folder" in said
         assert Path("file").read_text() == "a"
 
     @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
@@ -323,8 +360,9 @@ class TestTraining:
 
     def test_a_report_of_no_run(self) -> None:
         Path("file").write_text("a")
+        Path("runs/none").mkdir(parents=True)
         assert "has `mer train` finished for this run?" in fails("report", "runs/none")
-        assert "Not a directory: file" in fails("report", "file")
+        assert "file is no folder: give the folder of a run" in fails("report", "file", code=2)
 
     def test_a_run_that_does_not_say_where_its_clips_are(self) -> None:
         Path("run").mkdir()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from preprocessing.datasets.reading.tables import SUFFIXES
-from preprocessing.errors import DatasetError
+from preprocessing.errors import DatasetError, MissingPathError
 from preprocessing.video import IMAGE_SUFFIXES
 
 DEEPEST = 12
@@ -45,7 +45,7 @@ def look_through(root: Path) -> Tree:
         DatasetError: the root is not there or is not a folder.
     """
     if not root.exists():
-        raise DatasetError(f"{root} does not exist: give the folder that the data set was unpacked into")
+        raise MissingPathError(f"{root} does not exist: give the folder that the data set was unpacked into")
     if not root.is_dir():
         raise DatasetError(f"{root} is a file: give the folder that the data set was unpacked into")
     images: list[ImageFolder] = []

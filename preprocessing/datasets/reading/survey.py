@@ -21,7 +21,7 @@ from preprocessing.datasets.reading.folders import ImageFolder, Tree, in_parents
 from preprocessing.datasets.reading.frame_spans import Annotation, Span, find_span
 from preprocessing.datasets.reading.layout import Layout, Row, Source, clip_name
 from preprocessing.datasets.settings import DataSettings
-from preprocessing.errors import ClipRejectedError, DatasetError
+from preprocessing.errors import ClipRejectedError, DatasetError, MissingPathError
 from preprocessing.video import ImageSequence, Unreadable, list_images
 
 
@@ -139,7 +139,8 @@ def _choose_table(layout: Layout, tree: Tree, settings: DataSettings) -> Path | 
     if settings.table is not None:
         path = Path(settings.table)
         if not path.is_file():
-            raise DatasetError(f"table {path} is not a file")
+            kind = DatasetError if path.exists() else MissingPathError
+            raise kind(f"table {path} is not a file")
         return path
     if not layout.tables:
         return None

@@ -68,9 +68,9 @@ def test_who_waits_long_is_told_for_whom_and_not_too_often(tmp_path: Path, monke
 
 
 def test_a_folder_that_was_made_for_the_lock_alone_goes_with_it(tmp_path: Path) -> None:
-    with locked(tmp_path / "run", "x"):
+    with locked(tmp_path / "runs" / "run", "x"):
         pass
-    assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "runs").exists()
     with locked(tmp_path / "run", "x"):
         (tmp_path / "run" / "file").touch()
     assert (tmp_path / "run" / "file").exists()
