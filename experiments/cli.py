@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -29,8 +29,10 @@ from experiments.options import (
     out,
     run_folder,
     settings_of,
+    show,
     takes_data_options,
 )
+from experiments.stream_commands import streams, synth_streams
 from preprocessing.errors import UsageError
 
 app = typer.Typer(
@@ -39,6 +41,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.command()(synth_streams)
+app.command()(streams)
+_progress = show
 
 
 @app.command()
@@ -63,19 +68,6 @@ def synth(
     changes = [f"corpus.{key}={value}" for key, value in wanted.items() if value is not None]
     settings = settings_of(config, [*(change or []), *changes], null, offline=True)
     out.print(f"{make_corpus(at, settings, jobs, _progress)}")
-
-
-@app.command()
-@guarded_command
-def synth_streams(
-    at: Annotated[Path, typer.Argument(help="Folder to write.", metavar="FOLDER")],
-    seed: Annotated[int, typer.Option(min=0, help="Another seed, other people and clips.")] = 0,
-    null: Annotated[bool, typer.Option("--null", help="The same images with permuted labels.")] = False,
-) -> None:
-    """Write an example of precomputed image streams: a table and 442 small images of 68 made-up subjects."""
-    from preprocessing.synthetic.precomputed_example import ExampleSettings, write_example
-
-    out.print(f"{write_example(at, ExampleSettings(seed=seed, null=null))}")
 
 
 @app.command()
@@ -384,12 +376,6 @@ def bench(
     path = benchmarks.run(settings, out_folder, jobs, _progress, against, only or ())
     out.print(path.read_text("utf-8"), markup=False)
     out.print(f"{path}")
-
-
-def _progress(title: str) -> Any:
-    from experiments.progress import progress
-
-    return progress(title, err)
 
 
 def main() -> None:

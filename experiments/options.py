@@ -194,6 +194,13 @@ def settings_of(
     return load_config(sections, source, changes or (), given=_shared(null, None))
 
 
+def show(title: str) -> Any:
+    """A display of long work on the error stream, see `experiments.progress`."""
+    from experiments.progress import progress
+
+    return progress(title, err)
+
+
 def existing(path: Path, what: str, folder: bool = False) -> Path:
     """``path``, or UsageError if there is nothing, or no ``folder`` if one is wanted; ``what`` says what is."""
     if not path.exists() or (folder and not path.is_dir()):
