@@ -15,10 +15,12 @@ from experiments.options import (
     SYNTHETIC,
     Cache,
     Changes,
+    ClusterAddress,
     ConfigFile,
     DataOptions,
     DatasetName,
     Jobs,
+    JobsHere,
     LandmarkModel,
     Model,
     Null,
@@ -31,6 +33,7 @@ from experiments.options import (
     settings_of,
     show,
     takes_data_options,
+    workplace,
 )
 from experiments.stream_commands import streams, synth_streams
 from preprocessing.errors import UsageError
@@ -87,7 +90,8 @@ def dataset(
     verify: Annotated[
         bool, typer.Option("--verify", help="Compare every file with its record, and make again what is damaged.")
     ] = False,
-    jobs: Jobs = 0,
+    jobs: JobsHere = 0,
+    cluster: ClusterAddress = None,
 ) -> None:
     """Faces, flow and dynamic images of every clip. Resumable; a second call does only what changed."""
     from dynamic_images.inputs import use
@@ -102,8 +106,9 @@ def dataset(
         existing(check_csv, "the organisers' list")
     uses = [use(one) for one in further or ()]
     mended: list[str] = []
-    manifest = preparation.make_dataset(paths, settings, jobs, _progress, verify, mended.append)
-    preparation.make_inputs(paths, uses, jobs, _progress)
+    with workplace(cluster, jobs, *paths.shared()) as at_once:
+        manifest = preparation.make_dataset(paths, settings, at_once, _progress, verify, mended.append)
+        preparation.make_inputs(paths, uses, at_once, _progress)
     out.print(description(paths.cache), markup=False)
     for line in mended:
         out.print(f"mended {line}", markup=False)
@@ -179,7 +184,8 @@ def train(
     judge: Annotated[bool, typer.Option(help="With --no-judge, a --final model without a result behind it.")] = True,
     *,
     data: DataOptions,
-    jobs: Jobs = 0,
+    jobs: JobsHere = 0,
+    cluster: ClusterAddress = None,
 ) -> None:
     """Train and judge leave-one-subject-out; writes runs/NAME and its report.html. Resumable."""
     if not final and (to is not None or not judge):
@@ -191,10 +197,11 @@ def train(
     settings = data.settings(changes, model)
     paths = preparation.dataset_paths(name, settings, data.root, data.cache)
     run = Run(run_folder(name_of_run or f"{paths.name}-{model}"))
-    if final:
-        result = workflow.final(paths, settings, model, run, to or run.model, jobs, _progress, judge)
-    else:
-        result = workflow.train(paths, settings, model, run, jobs, _progress)
+    with workplace(cluster, jobs, *paths.shared(run.folder)) as at_once:
+        if final:
+            result = workflow.final(paths, settings, model, run, to or run.model, at_once, _progress, judge)
+        else:
+            result = workflow.train(paths, settings, model, run, at_once, _progress)
     for line in preparation.data_summary(paths, settings):
         out.print(line, markup=False)
     if judge:
@@ -341,7 +348,8 @@ def ablate(
     ] = None,
     *,
     data: DataOptions,
-    jobs: Jobs = 0,
+    jobs: JobsHere = 0,
+    cluster: ClusterAddress = None,
 ) -> None:
     """A system and its variants, such as without one of its parts, on the same folds and seeds; one table."""
     from experiments import preparation, workflow
@@ -351,7 +359,8 @@ def ablate(
     settings = data.settings(changes, model)
     paths = preparation.dataset_paths(name, settings, data.root, data.cache)
     folder = run_folder(name_of_run or f"{paths.name}-{model}-ablation")
-    table = workflow.ablation(paths, settings, model, folder, jobs, _progress)
+    with workplace(cluster, jobs, *paths.shared(folder)) as at_once:
+        table = workflow.ablation(paths, settings, model, folder, at_once, _progress)
     out.print(table, markup=False)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import inspect
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import MappingProxyType
@@ -62,6 +63,20 @@ Jobs = Annotated[
         min=0,
         callback=lambda jobs: jobs or _cores(),
         help="Processes; 0 takes every core. Any number gives the same bytes.",
+    ),
+]
+JobsHere = Annotated[
+    int,
+    typer.Option(
+        "--jobs", min=0, help="Processes; 0 takes every core. Any number gives the same bytes. Not with --cluster."
+    ),
+]
+ClusterAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster",
+        metavar="ADDRESS",
+        help="Do the work on a Dask cluster, tcp://HOST:8786, with the same bytes; see docs/cluster.md.",
     ),
 ]
 Model = Annotated[str, typer.Option(help="A network (afn, fdp), a baseline (majority, chance, svm, oracle), or yours.")]
@@ -220,6 +235,29 @@ def _option(text: str) -> tuple[str, str]:
     if not equals or not name.strip() or not value.strip():
         raise UsageError(f"--option {text!r}: wanted NAME=VALUE, for example --option part=c")
     return name.strip(), value.strip()
+
+
+@contextmanager
+def workplace(
+    cluster: str | None, jobs: int, written: Sequence[Path], read: Sequence[Path | None] = ()
+) -> Iterator[int]:
+    """Where a command's work is done in the block: in processes here, or on a cluster. Yields how many at once.
+
+    Args:
+        cluster: address of the scheduler.
+        jobs: as typed; 0 takes every core.
+        written: folders that the work writes into.
+        read: what else it reads.
+    """
+    if cluster is None:
+        yield jobs or _cores()
+        return
+    if jobs:
+        raise UsageError("--jobs has no effect with --cluster, whose workers are as many as were started: leave it out")
+    from preprocessing.cluster import on_cluster
+
+    with on_cluster(cluster, written, [path for path in read if path is not None]) as at_once:
+        yield at_once
 
 
 def model_defaults(model: str) -> Mapping[str, Mapping[str, Any]]:

@@ -58,6 +58,12 @@ class DatasetPaths:
         """Name of the cache folder, which also names runs."""
         return self.cache.name
 
+    def shared(self, *folders: Path) -> tuple[list[Path], list[Path]]:
+        """What all machines of a cluster must see: what is written, these ``folders`` among it, and what is read."""
+        root = [] if self.root is None else [self.root]
+        written = [self.cache, *folders, *(root if self.ours else [])]
+        return written, [] if self.ours else root
+
 
 def dataset_paths(dataset: str, config: Config, root: Path | None = None, cache: Path | None = None) -> DatasetPaths:
     """Resolve the folders of a data set; a corpus whose labels carry no information never shares a folder."""

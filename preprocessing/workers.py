@@ -1,4 +1,4 @@
-"""Run many independent pieces of work, in this process or in worker processes."""
+"""Run many independent pieces of work, in this process, in worker processes, or on a cluster."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from joblib import Parallel, delayed
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from preprocessing.artefacts import locks
+from preprocessing.cluster import connected
 from preprocessing.errors import EnvironmentProblemError
 from preprocessing.worker_leftovers import announce
 
@@ -29,26 +30,37 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def unordered(function: Callable[..., T], tasks: Sequence[tuple[Any, ...]], jobs: int, **options: Any) -> Iterator[T]:
+def stays_here(tasks: Sequence[Any], jobs: int) -> bool:
+    """Whether `unordered` does this work in this process, in order: with one job, or one task."""
+    return jobs == 1 or len(tasks) < 2
+
+
+def unordered(function: Callable[..., T], tasks: Sequence[tuple[Any, ...]], jobs: int) -> Iterator[T]:
     """Yield ``function(*task)`` of every task as soon as it is done.
 
     Workers end with the process that started them, also when that one is killed. Otherwise they would finish what is
     queued, and the command that is started again would meet them writing the same files.
 
+    Inside `preprocessing.cluster.on_cluster` the workers are those of the cluster.
+
     Args:
         function: importable by name, so that a worker finds it.
         tasks: arguments of each call.
-        jobs: processes; with one, or one task, everything happens here and in order.
-        options: further ones of `joblib.Parallel`.
+        jobs: processes; see `stays_here`.
 
     Raises:
-        EnvironmentProblemError: a worker was killed. Whatever ``function`` raises comes through as it is.
+        EnvironmentProblemError: a worker was killed, or the cluster is lost. Whatever ``function`` raises comes
+            through as it is.
     """
-    if jobs == 1 or len(tasks) < 2:
+    if stays_here(tasks, jobs):
         yield from starmap(function, tasks)
         return
+    cluster = connected()
+    if cluster is not None:
+        yield from cluster.unordered(function, tasks)
+        return
     announce()
-    parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", **options)
+    parallel = Parallel(n_jobs=jobs, return_as="generator_unordered")
     try:
         with _interrupts_held_back():
             tell = locks.listener()

@@ -109,7 +109,7 @@ def explain(
     todo = [(task,) for task in tasks if not _is_done(task)]
     done = len(tasks) - len(todo)
     with run.locked("explaining folds"):
-        for name in over_clips(_explain_and_keep, data, todo, jobs):
+        for name in over_clips(_explain_and_keep, data, todo, jobs, run.folder):
             done += 1
             if progress:
                 progress(done, len(tasks), name)

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 
 from experiments.runs.run import (
     FoldResult,
@@ -35,9 +34,9 @@ from experiments.scoring.protocols import Fold, Protocol, check_folds, describe,
 from experiments.scoring.summary import COLUMNS, check_predictions, summarise
 from fusion_net.checkpoint import toolkit_version
 from fusion_net.inputs import UNLABELLED, ClipTensors, subset
-from preprocessing.artefacts.files import key_of, write_text
+from preprocessing.artefacts.files import key_of, scratch_path, write_text
 from preprocessing.errors import ToolkitError
-from preprocessing.workers import unordered
+from preprocessing.workers import stays_here, unordered
 
 OnFold = Callable[[int, int, str], None]
 """Called with (folds done, folds in all, what was done), reused folds included."""
@@ -186,30 +185,38 @@ def one_thread() -> Iterator[None]:
 
 
 def over_clips(
-    function: Callable[..., str], data: ClipTensors, tasks: Sequence[tuple[Any, ...]], jobs: int
+    function: Callable[..., str], data: ClipTensors, tasks: Sequence[tuple[Any, ...]], jobs: int, folder: Path
 ) -> Iterator[str]:
     """Yield ``function(data, *task)`` of every task, in worker processes that share the tensors of ``data``.
 
-    As arrays the inputs are written once by joblib and mapped by every worker; mode "c" gives torch a writable view
-    that is never written back.
+    The inputs are written once into ``folder``, which workers on other machines see too, and mapped by every worker;
+    they are gone when the work is done.
     """
-    arrays = {name: tensor.numpy() for name, tensor in data.inputs.items()}
-    bare = dataclasses.replace(data, inputs={})
-    calls = [(function, bare, arrays, task) for task in tasks]
-    yield from unordered(_with_tensors, calls, jobs, mmap_mode="c", max_nbytes="1M")
+    if stays_here(tasks, jobs):
+        with one_thread():
+            yield from (function(data, *task) for task in tasks)
+        return
+    with scratch_path(folder) as scratch:
+        scratch.mkdir(parents=True)
+        for name, tensor in data.inputs.items():
+            np.save(scratch / f"{name}.npy", tensor.numpy())
+        bare = dataclasses.replace(data, inputs={})
+        calls = [(function, bare, scratch, tuple(data.inputs), task) for task in tasks]
+        yield from unordered(_with_tensors, calls, jobs)
 
 
 def _with_tensors(
-    function: Callable[..., str], bare: ClipTensors, arrays: dict[str, NDArray[Any]], task: tuple[Any, ...]
+    function: Callable[..., str], bare: ClipTensors, folder: Path, names: Sequence[str], task: tuple[Any, ...]
 ) -> str:
-    inputs = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    # mode "c" gives torch a writable view that is never written back
+    inputs = {name: torch.from_numpy(np.load(folder / f"{name}.npy", mmap_mode="c")) for name in names}
     with one_thread():
         return function(dataclasses.replace(bare, inputs=inputs), *task)
 
 
 def _train(data: ClipTensors, run: Run, system: System, tasks: list[tuple[int, Fold, str]], jobs: int) -> Iterator[str]:
     """Yield a line for each fold as soon as it is on disk."""
-    yield from over_clips(_train_and_keep, data, [(run, system, *task) for task in tasks], jobs)
+    yield from over_clips(_train_and_keep, data, [(run, system, *task) for task in tasks], jobs, run.folder)
 
 
 def _train_and_keep(data: ClipTensors, run: Run, system: System, seed: int, fold: Fold, key: str) -> str:
