@@ -183,14 +183,22 @@ def _row(clip: Clip, folder: ClipFolder) -> dict[str, Any]:
     rejection = rejection_of(folder)
     if rejection is not None:
         return _rejected(clip, rejection)
-    faces, images = (dict(entry.result) if (entry := folder.entry(s)) else {} for s in ("faces", STAGE))
+    stages = ("faces", "flow", STAGE)
+    faces, flow, images = (dict(entry.result) if (entry := folder.entry(stage)) else {} for stage in stages)
     row, facts = _facts(clip)
     facts["onset"] = clip.onset + _count(folder, "faces", faces, "blank_start_frames")
     facts["offset"] = facts["onset"] + _count(folder, "faces", faces, "n_frames") - 1
     facts["apex"] = facts["onset"] + _count(folder, STAGE, images, "apex_index")
     if clip.apex is not None:
         images["apex_source"] = clip.apex_source
-    return row | {"status": "ok", "code": "", "reason": ""} | facts | faces | dict(sorted(images.items()))
+    return (
+        row
+        | {"status": "ok", "code": "", "reason": ""}
+        | facts
+        | faces
+        | dict(sorted(flow.items()))
+        | dict(sorted(images.items()))
+    )
 
 
 def _rejected(clip: Clip, error: ClipRejectedError) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from preprocessing.clips import Clip, check_unique
 from preprocessing.datasets import videos as adapter
 from preprocessing.datasets import with_bit_depth
 from preprocessing.errors import ClipRejectedError, UsageError, faults_rejected
+from preprocessing.faces.remarks import face_notes
 from preprocessing.pipeline import FaceSettings
 from preprocessing.recordings.remarks import recording_notes
 from preprocessing.video import Frame, FrameReport, FrameSource
@@ -219,7 +220,7 @@ def notes(row: dict[str, Any], checkpoint: Checkpoint) -> list[str]:
         found.append(f"lasts {seconds:.1f} s, a micro-expression at most 0.5 s: trim it, or try --spot")
     if row["faces_seen"] > 1:
         found.append(f"{row['faces_seen']:.0f} faces: the largest that stays was followed")
-    return found + recording_notes(row) + _strange(row, checkpoint)
+    return found + face_notes(row) + recording_notes(row) + _strange(row, checkpoint)
 
 
 def _strange(row: dict[str, Any], checkpoint: Checkpoint) -> list[str]:

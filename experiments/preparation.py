@@ -21,6 +21,7 @@ from preprocessing.datasets import DATASETS, Composite, Dataset, DataSettings, L
 from preprocessing.datasets.composite_check import differences
 from preprocessing.datasets.composites import CompositeRule, count, join
 from preprocessing.errors import UsageError
+from preprocessing.faces.remarks import face_notes
 from preprocessing.recordings.remarks import recording_notes
 from preprocessing.synthetic.corpus import generate
 
@@ -193,7 +194,8 @@ def manifest_lines(manifest: pd.DataFrame) -> list[str]:
     lines = [f"{len(manifest)} clips, {len(manifest) - len(rejected)} usable, {len(rejected)} rejected"]
     lines += [f"rejected {row.clip_id}: {row.reason} ({row.code})" for row in rejected.itertuples()]
     for clip in manifest[manifest["status"] == "ok"].to_dict("records"):
-        notes = recording_notes({str(name): value for name, value in clip.items()})
+        row = {str(name): value for name, value in clip.items()}
+        notes = face_notes(row) + recording_notes(row)
         lines += [f"note on {clip['clip_id']}: {note}" for note in notes]
     return lines
 

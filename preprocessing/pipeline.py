@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from preprocessing import optical_flow
 from preprocessing.artefacts.clip_folder import ClipFolder
@@ -24,6 +25,7 @@ from preprocessing.faces import alignment
 from preprocessing.faces.alignment import Transform
 from preprocessing.faces.landmarks import LANDMARKERS, Box, Landmarker
 from preprocessing.faces.points68 import eye_distance
+from preprocessing.faces.pose import TurnMeter
 from preprocessing.faces.steadiness import Steadiness
 from preprocessing.faces.tracking import choose_face
 from preprocessing.faces.watch import Watch
@@ -31,10 +33,10 @@ from preprocessing.optical_flow import FlowSettings
 from preprocessing.recordings.soundness import sound_frames
 from preprocessing.video import Frame, FrameReport
 
-FACES_VERSION = 4
-FLOW_VERSION = 1
+FACES_VERSION = 5
+FLOW_VERSION = 2
 
-CROPS = "crops.npy"
+CROPS, LANDMARKS, FLOW = "crops.npy", "landmarks.npy", "flow.npy"
 MOST_UNFOLLOWED = 0.1  # share of frames
 
 
@@ -132,9 +134,10 @@ def process_clip(
             raise rejection
         if not folder.fresh("flow", keys.flow):
             crops = folder.frames(CROPS)
-            entry = Entry(keys.flow, plain(flow), inputs=folder.digests(CROPS))
+            entry = Entry(keys.flow, plain(flow), inputs=folder.digests(CROPS, LANDMARKS))
             with folder.writing("flow", entry, **about) as scratch:
-                measure_flow(crops, flow, scratch / "flow.npy")
+                measure_flow(crops, flow, scratch / FLOW)
+                entry.result |= measure_turn(FrameReader(scratch / FLOW), folder.load(LANDMARKS), crops.shape[1])
     return keys.flow
 
 
@@ -312,6 +315,26 @@ def measure_flow(crops: FrameReader, settings: FlowSettings, out: Path) -> None:
                 continue
             field = optical_flow.flow_prepared(onset, optical_flow.prepare(crop, settings), settings)
             file.append(optical_flow.halve(field).astype(np.float16))
+
+
+def measure_turn(flows: FrameReader, landmarks: NDArray[Any], size: int) -> dict[str, float | None]:
+    """``head_turn`` (degrees out of the picture's plane) and ``turn_motion`` (crop px by which this moves the face).
+
+    Each is the largest of all frames, None where the face leaves nothing to measure on. See `TurnMeter`.
+
+    Args:
+        flows: fields (h, w, 2) px of the crop, from frame 0 to each.
+        landmarks: (68, 2) crop px.
+        size: side of the crop, px.
+    """
+    trust = cv2.resize(
+        alignment.rigid_weights(landmarks, size), flows.shape[2:0:-1], interpolation=cv2.INTER_AREA
+    ).astype(np.float64)
+    meter = TurnMeter(landmarks, trust, size)
+    for flow in flows:
+        meter.look(flow)
+    found = {"head_turn": meter.degrees, "turn_motion": meter.motion}
+    return {name: None if value is None else round(value, 3) for name, value in found.items()}
 
 
 def _find_face(head: list[Frame], landmarker: Landmarker, cropped: bool) -> tuple[Box, int]:

@@ -90,14 +90,16 @@ class DlibLandmarker:
     def detect(self, frame: Frame, near: Box | None = None) -> list[Box]:
         """See `Landmarker.detect`. Ordered by size, largest first.
 
-        Without ``near``: at a working size first, then once more at twice that size when nothing is found, which
-        finds faces down to about 40 px.
+        Without ``near``: at a working size, and once more at twice that size for faces down to about 40 px, of which
+        those count that lie apart from the ones found before.
         """
         grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
         if near is not None:
             return self._detect_near(grey, near)
         scale = min(1.0, WORKING_SIDE / max(grey.shape))
-        return self._run(grey, scale, 0.0) or self._run(grey, 2 * scale, 0.0)
+        found = self._run(grey, scale, 0.0)
+        found += [box for box in self._run(grey, 2 * scale, 0.0) if not any(_overlap(box, other) for other in found)]
+        return sorted(found, key=lambda box: -box.side)
 
     def landmarks(self, frame: Frame, box: Box) -> Points:
         """See `Landmarker.landmarks`."""
@@ -126,6 +128,12 @@ class DlibLandmarker:
             return []
         boxes = self._run(part, 1.3 * SMALLEST / near.side, -0.6)
         return [Box(b.left + left, b.top + top, b.right + left, b.bottom + top) for b in boxes]
+
+
+def _overlap(one: Box, other: Box) -> bool:
+    return min(one.right, other.right) > max(one.left, other.left) and min(one.bottom, other.bottom) > max(
+        one.top, other.top
+    )
 
 
 class GivenLandmarker:

@@ -22,7 +22,7 @@ TIP = 30
 EDGE = 0.95  # beyond this squared radius of the ellipsoid its depth falls too steeply to mean anything
 SKULL = (*range(NOSE.start, NOSE.stop), *RIGHT_EYE_CORNERS, *LEFT_EYE_CORNERS)
 """Landmarks that no expression moves far."""
-EVERY = 2  # cells of the flow field, along each axis: flow is smooth over more than that
+EVERY = 3  # cells of the flow field, along each axis: flow is smooth over more than that
 TRUSTED = 0.05
 ROUNDS = 3
 FEWEST = 50  # cells from which a turn can be told

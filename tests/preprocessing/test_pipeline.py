@@ -156,6 +156,31 @@ class TestArtefacts:
         entry = folder.entry("faces")
         assert entry is not None
         assert (entry.result["head_motion"], entry.result["fit"], entry.result["unfollowed"]) == (0, 0, 0)
+        flow = folder.entry("flow")
+        assert flow is not None
+        assert flow.result["head_turn"] < 0.01 and flow.result["turn_motion"] < 0.01
+
+    def test_a_head_that_turns_is_measured(
+        self, tmp_path: Path, write_frames: Write, folder: ClipFolder, drawn_face: Any, landmarker: GivenLandmarker
+    ) -> None:
+        """The picture is bent as by a ball that turns by 6 degrees; moved by 6 px it is no turn."""
+        height, width = drawn_face.picture.shape[:2]
+        x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+        centre, radius = drawn_face.points.mean(axis=0), np.ptp(drawn_face.points[:, 0]) / 2
+        depth = np.sqrt(np.clip(radius**2 - ((x - centre[0]) ** 2 + (y - centre[1]) ** 2) / 1.5, 0, None))
+        found = {}
+        for name, bend in (("turned", np.float32(np.tan(np.deg2rad(6)) * depth)), ("moved", np.float32(6))):
+            frames = [
+                cv2.remap(drawn_face.picture, x - t / 7 * bend, y, cv2.INTER_LINEAR, None, cv2.BORDER_REPLICATE)
+                for t in range(8)
+            ]
+            clip, folder = clip_of(write_frames(tmp_path / name, frames)), ClipFolder(tmp_path / f"cache-{name}")
+            process_clip(clip, folder, FaceSettings(size=128), FLOW, landmarker)
+            found[name] = folder.entry("flow").result  # type: ignore[union-attr]
+        assert 2 < found["turned"]["head_turn"] < 9
+        assert found["turned"]["turn_motion"] > 1
+        assert found["moved"]["head_turn"] < 0.5
+        assert found["moved"]["turn_motion"] < 0.25
 
     def test_the_head_is_held_still_and_can_be_left_moving(
         self, tmp_path: Path, write_frames: Write, drawn_face: Any, landmarker: GivenLandmarker

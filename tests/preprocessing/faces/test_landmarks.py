@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -19,6 +20,19 @@ from preprocessing.video import VideoFile
 @pytest.fixture(scope="module")
 def dlib() -> DlibLandmarker:
     return DlibLandmarker()
+
+
+def test_small_faces_are_found_beside_a_large_one(dlib: DlibLandmarker, drawn_face: Any) -> None:
+    """The search for them was left out as soon as a larger face, or what looked like one, was found."""
+    height, width = drawn_face.picture.shape[:2]
+    small = cv2.resize(drawn_face.picture, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
+    both = np.full((height, width + small.shape[1] + 40, 3), small[0, 0])
+    both[:, :width] = drawn_face.picture
+    assert len(dlib.detect(both)) == 1
+    both[100 : 100 + small.shape[0], width + 20 : -20] = small
+    large, other = dlib.detect(both)
+    assert large.side > 3 * other.side
+    assert other.centre[0] > width
 
 
 class TestModel:
