@@ -72,8 +72,8 @@ def _phase_flow(clip: ClipArtefacts, settings: NoSettings) -> NDArray[np.float32
     rising, last = _apex_flow(clip, settings), len(clip.crops) - 1
     if clip.apex == last:
         return np.stack([rising, np.zeros_like(rising)])
-    falling = optical_flow.flow(clip.crops[clip.apex], clip.crops[last], clip.flow_settings)
-    return np.stack([rising, optical_flow.halve(falling)])
+    frames = (clip.crops[t] for t in range(clip.apex, last + 1))
+    return np.stack([rising, optical_flow.flow_to(frames, last - clip.apex, clip.flow_settings)])
 
 
 def _frames(clip: ClipArtefacts, settings: SampledFrames) -> NDArray[np.float32]:

@@ -25,6 +25,7 @@ from experiments.runs.run import Run
 from preprocessing import optical_flow
 from preprocessing.artefacts.clip_folder import clip_folder
 from preprocessing.artefacts.files import key_of, write_text
+from preprocessing.artefacts.frame_stack import FrameReader
 from preprocessing.artefacts.manifest import read_manifest
 from preprocessing.datasets import synthetic
 from preprocessing.faces import alignment
@@ -47,6 +48,9 @@ class FlowCase:
 
     Attributes:
         first, second: (S, S, 3) uint8.
+        clip: all frames from the first to a few after the second, (N, S, S, 3), read when they are needed; what is
+            between two crops that were made otherwise is not known, and None.
+        at: position of the second frame in the clip.
         motion: (S, S, 2) true motion of the crops' pixels, px of the crop.
         moving, still: (S, S) where in the face the expression is at work, and where nothing moves. Eyes are in
             neither: a blink covers them, which is no motion.
@@ -57,6 +61,8 @@ class FlowCase:
     motion: NDArray[np.float64]
     moving: NDArray[np.bool_]
     still: NDArray[np.bool_]
+    clip: FrameReader | None = None
+    at: int = 1
 
 
 def write(run: Run, root: Path, cache: Path, config: Config, step: Callable[[int, int, str], None]) -> Path:
@@ -164,9 +170,14 @@ def flow_rows(root: Path, cache: Path, clips: Sequence[str], settings: FlowSetti
     chosen = evenly_spaced(clips, FLOW_CLIPS)
     cases = [flow_case(root, cache, clip_id) for clip_id in chosen]
     rows = []
-    methods = [name for name in optical_flow.METHODS if name != ZERO]
-    plain = {f"{method}, plain": FlowSettings(method=method, denoise=0.0, window=0.0) for method in methods}
-    tries = {f"{settings.method}, in use": settings, **plain, "zero flow, the baseline": FlowSettings(method=ZERO)}
+    own = [name for name in optical_flow.METHODS if name not in (ZERO, optical_flow.TRACK)]
+    plain = {f"{method}, plain": FlowSettings(method=method, denoise=0.0, window=0.0) for method in own}
+    tries = {
+        f"{settings.method}, in use": settings,
+        "dis, corrected": FlowSettings("dis"),
+        **plain,
+        "zero flow, the baseline": FlowSettings(method=ZERO),
+    }
     for name, tried in tries.items():
         moving, still = np.array([flow_error(case, tried) for case in cases]).T
         rows.append(_row(f"flow error where skin moves: {name}", moving, chosen, "px"))
@@ -219,14 +230,22 @@ def flow_case(root: Path, cache: Path, clip_id: str) -> FlowCase:
     face &= ~_eyes(folder.load("landmarks.npy"), size)
     moving = face & (size_of > MOVING * size_of[face].max())
     still = face & (size_of < STILL * size_of[face].max()) & (size_of < STILL)
-    return FlowCase(crops[0], crops[k], moved - at, moving, still)
+    return FlowCase(crops[0], crops[k], moved - at, moving, still, crops, k)
 
 
 def flow_error(case: FlowCase, settings: FlowSettings) -> tuple[float, float]:
     """Mean endpoint error px where the skin moves, and where it is still (NaN where no part is)."""
-    field = optical_flow.flow(case.first, case.second, settings)
-    error = np.hypot(*np.moveaxis(field - case.motion, -1, 0))
+    error = np.hypot(*np.moveaxis(measured(case, settings) - case.motion, -1, 0))
     return float(error[case.moving].mean()), float(error[case.still].mean()) if case.still.any() else float("nan")
+
+
+def measured(case: FlowCase, settings: FlowSettings) -> NDArray[np.float32]:
+    """The flow between the two crops, (S, S, 2) px, by a method that sees the frames between them if it is one."""
+    if case.clip is None or not isinstance(optical_flow.METHODS[settings.method], optical_flow.InOrder):
+        return optical_flow.flow(case.first, case.second, settings)
+    cells = optical_flow.flow_to(case.clip, case.at, settings)
+    size = case.motion.shape[1::-1]
+    return np.stack([cv2.resize(np.ascontiguousarray(cells[..., c]), size) for c in (0, 1)], -1)
 
 
 def evenly_spaced(items: Sequence[str], n: int) -> list[str]:

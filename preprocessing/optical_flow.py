@@ -1,21 +1,27 @@
-"""Dense optical flow between two frames, by a method that is chosen by name."""
+"""Dense optical flow between two frames, or from the first frame of a clip to all, by a method chosen by name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
-from typing import Any
+from itertools import chain, islice
+from typing import Any, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from preprocessing.errors import EnvironmentProblemError
+from preprocessing.onset_flow import OnsetFlow, smoothed
 from preprocessing.registry import Registry
 
 Flow = NDArray[np.float32]
 """(H, W, 2) float32 px; [..., 0] = +x right, [..., 1] = +y down; at a pixel of the first frame."""
+
+TRACK = "track"
+DIS_PRIOR = 0.2
+NOISE_VARIANCES = 7.5  # what a prior of 1 is to `track`
 
 STRONG_EDGE = 15.0  # grey levels / px
 DERIVATIVE = (
@@ -28,17 +34,20 @@ class FlowSettings:
     """How flow is measured.
 
     Attributes:
-        method: ``dis`` (Kroeger et al., ECCV 2016, arXiv 1603.03590, refined down to the full resolution),
-            ``farneback`` (SCIA 2003), ``tvl1`` (Zach et al., DAGM 2007), each as OpenCV has it; ``zero`` is the
-            baseline that tables show beside them; or a method of an installed package.
+        method: ``track`` (ours, see `onset_flow`: for clips whose frames come in order); ``dis`` (Kroeger et al., ECCV
+            2016, arXiv 1603.03590, refined down to the full resolution), ``farneback`` (SCIA 2003), ``tvl1`` (Zach et
+            al., DAGM 2007), each as OpenCV has it; ``zero`` is the baseline that tables show beside them; or a method
+            of an installed package.
         denoise: sd in px of the Gaussian that both frames are smoothed with first. 0 leaves them.
-        window: sd in px of the Gaussian neighbourhood that the finished field is fitted again within, see `_refit`;
-            larger is calmer and blurrier. 0 leaves the field as its method made it.
-        prior: pull of that fit towards no motion, in (grey levels / px)² of gradient energy: where the picture is
-            flat, flow is a guess, and the guess is 0. Larger is calmer and biased low.
+        window: sd in px of the Gaussian neighbourhood that moves as one: of `track` its narrow one; fields of the
+            other methods are fitted again within it, see `_refit`, and 0 leaves them as their method made them.
+            Larger is calmer and blurrier.
+        prior: pull of that fit, of ``track`` towards what a wider window says, of the others towards no motion: where
+            the picture is flat, flow is a guess. In (grey levels / px)² of gradient energy; for ``track`` in units of
+            `NOISE_VARIANCES` times the variance of the noise. Larger is calmer and biased low.
     """
 
-    method: str = "dis"
+    method: str = TRACK
     denoise: float = 0.0
     window: float = 3.0
     prior: float = 0.2
@@ -47,6 +56,8 @@ class FlowSettings:
         METHODS.find(self.method)
         if min(self.denoise, self.window, self.prior) < 0:
             raise ValueError("flow: denoise, window and prior cannot be negative")
+        if self.method == TRACK and self.window < 1:
+            raise ValueError(f"flow: window is {self.window} px; {TRACK} needs one of 1 px or more")
 
 
 @dataclass(frozen=True)
@@ -104,6 +115,51 @@ def flow_prepared(first: Prepared, second: Prepared, settings: FlowSettings) -> 
     return METHODS[settings.method](first, second, settings)
 
 
+def clip_flow(
+    frames: Iterable[NDArray[Any]], settings: FlowSettings | None = None, counts: dict[str, int] | None = None
+) -> Iterator[Flow]:
+    """Motion from the first frame of a clip to each of its frames, in order.
+
+    Args:
+        frames: T of them, each (H, W) or (H, W, 3) RGB; read once. A method that sees them in order may be two frames
+            ahead of what it yields.
+        settings: method and smoothing.
+        counts: filled when the last frame is done, with what the method counts: ``flow_fallbacks``, the frames for
+            which it was not used because it was lost. Methods for pairs count nothing.
+
+    Yields:
+        T fields (H // 2, W // 2, 2) float32 px on the half grid, see `halve`; the first is zero.
+    """
+    settings = settings or FlowSettings()
+    prepared = (prepare(frame, settings) for frame in frames)
+    first = next(prepared, None)
+    if first is None:
+        return
+    yield np.zeros((first.grey.shape[0] // 2, first.grey.shape[1] // 2, 2), np.float32)
+    method = METHODS[settings.method]
+    if isinstance(method, InOrder):
+        yield from method.in_order(first, prepared, settings, {} if counts is None else counts)
+    else:
+        yield from (halve(method(first, frame, settings)) for frame in prepared)
+
+
+def flow_to(frames: Iterable[NDArray[Any]], at: int, settings: FlowSettings | None = None) -> Flow:
+    """What `clip_flow` yields for frame ``at``, without work that is not needed for it. (H // 2, W // 2, 2) px.
+
+    Raises:
+        ValueError: there are not so many frames.
+    """
+    settings = settings or FlowSettings()
+    if isinstance(METHODS[settings.method], InOrder):
+        needed, place = islice(frames, at + 3), at
+    else:
+        needed, place = islice(frames, 0, at + 1, max(1, at)), min(at, 1)
+    field = next(islice(clip_flow(needed, settings), place, None), None)
+    if field is None:
+        raise ValueError(f"flow to frame {at} of a clip that has fewer frames")
+    return field
+
+
 def halve(field: Flow) -> Flow:
     """Mean over 2 × 2 pixels; values stay px of the full grid. (H, W, 2) → (H // 2, W // 2, 2)."""
     h, w = field.shape[0] // 2, field.shape[1] // 2
@@ -157,6 +213,47 @@ def _tvl1(first: Prepared, second: Prepared, settings: FlowSettings) -> Flow:
     return _refit(first, _tvl1_solver().calc(first.grey8, second.grey8, start), settings)
 
 
+@runtime_checkable
+class InOrder(Protocol):
+    """A method that is better or faster if it sees the frames of a clip in order; a plain function sees pairs."""
+
+    def __call__(self, first: Prepared, second: Prepared, settings: FlowSettings) -> Flow:
+        """Motion of every pixel of ``first`` where nothing is between the two. (H, W, 2) px."""
+
+    def in_order(
+        self, first: Prepared, frames: Iterable[Prepared], settings: FlowSettings, counts: dict[str, int]
+    ) -> Iterator[Flow]:
+        """Motion from ``first`` to each of ``frames`` on the half grid; ``counts`` is filled at the end."""
+
+
+class _Track:
+    def __call__(self, first: Prepared, second: Prepared, settings: FlowSettings) -> Flow:
+        field = self._follower(first, settings)(second.grey)
+        height, width = first.grey.shape
+        # odd sides: the last row or column has no cell and takes the one beside it
+        whole = [cv2.resize(part, (width // 2 * 2, height // 2 * 2), interpolation=cv2.INTER_LINEAR) for part in field]
+        return np.asarray(np.pad(np.stack(whole, -1), ((0, height % 2), (0, width % 2), (0, 0)), "edge"), np.float32)
+
+    def in_order(
+        self, first: Prepared, frames: Iterable[Prepared], settings: FlowSettings, counts: dict[str, int]
+    ) -> Iterator[Flow]:
+        follow = self._follower(first, settings)
+        start = np.zeros((2, first.grey.shape[0] // 2, first.grey.shape[1] // 2), np.float32)
+        fields = smoothed(chain([start], (follow(frame.grey) for frame in frames)))
+        next(fields)  # the first frame itself
+        yield from (np.ascontiguousarray(np.moveaxis(field, 0, -1)) for field in fields)
+        counts["flow_fallbacks"] = follow.fallbacks
+
+    def _follower(self, first: Prepared, settings: FlowSettings) -> OnsetFlow:
+        other = replace(settings, method="dis", prior=DIS_PRIOR)
+        return OnsetFlow(
+            first.grey,
+            settings.window,
+            NOISE_VARIANCES * settings.prior,
+            lambda grey: halve(_dis(first, Prepared(grey), other)),
+        )
+
+
 def _zero(first: Prepared, second: Prepared, settings: FlowSettings) -> Flow:
     return np.zeros((*first.grey.shape, 2), np.float32)
 
@@ -177,6 +274,6 @@ def _tvl1_solver() -> Any:
 
 
 METHODS: Registry[Callable[[Prepared, Prepared, FlowSettings], Flow]] = Registry(
-    "mer.flow", "flow method", {"dis": _dis, "farneback": _farneback, "tvl1": _tvl1, "zero": _zero}
+    "mer.flow", "flow method", {TRACK: _Track(), "dis": _dis, "farneback": _farneback, "tvl1": _tvl1, "zero": _zero}
 )
-"""Name → method: two prepared frames of one shape and the settings → flow. Packages add theirs, see `registry`."""
+"""Name → method: two prepared frames of one shape and the settings → flow, or an `InOrder`. Packages add theirs."""

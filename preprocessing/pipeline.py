@@ -34,7 +34,7 @@ from preprocessing.recordings.soundness import sound_frames
 from preprocessing.video import Frame, FrameReport
 
 FACES_VERSION = 5
-FLOW_VERSION = 2
+FLOW_VERSION = 3
 
 CROPS, LANDMARKS, FLOW = "crops.npy", "landmarks.npy", "flow.npy"
 MOST_UNFOLLOWED = 0.1  # share of frames
@@ -136,7 +136,7 @@ def process_clip(
             crops = folder.frames(CROPS)
             entry = Entry(keys.flow, plain(flow), inputs=folder.digests(CROPS, LANDMARKS))
             with folder.writing("flow", entry, **about) as scratch:
-                measure_flow(crops, flow, scratch / FLOW)
+                entry.result |= measure_flow(crops, flow, scratch / FLOW)
                 entry.result |= measure_turn(FrameReader(scratch / FLOW), folder.load(LANDMARKS), crops.shape[1])
     return keys.flow
 
@@ -304,17 +304,18 @@ def _refuse_lost(unfollowed: int, misfits: int, n_frames: int) -> None:
         )
 
 
-def measure_flow(crops: FrameReader, settings: FlowSettings, out: Path) -> None:
-    """Flow onset → t of every crop, on the half grid, as float16 px of the crop. See docs/architecture.md."""
+def measure_flow(crops: FrameReader, settings: FlowSettings, out: Path) -> dict[str, Any]:
+    """Flow onset → t of every crop, on the half grid, as float16 px of the crop. See docs/architecture.md.
+
+    Returns:
+        What the method counted, such as ``flow_fallbacks``.
+    """
     size = crops.shape[1]
-    onset = optical_flow.prepare(crops[0], settings)
+    counts: dict[str, int] = {}
     with FrameWriter(out, (size // 2, size // 2, 2), np.float16) as file:
-        for t, crop in enumerate(crops):
-            if t == 0:
-                file.append(np.zeros((size // 2, size // 2, 2), np.float16))
-                continue
-            field = optical_flow.flow_prepared(onset, optical_flow.prepare(crop, settings), settings)
-            file.append(optical_flow.halve(field).astype(np.float16))
+        for field in optical_flow.clip_flow(crops, settings, counts):
+            file.append(field.astype(np.float16))
+    return counts
 
 
 def measure_turn(flows: FrameReader, landmarks: NDArray[Any], size: int) -> dict[str, float | None]:

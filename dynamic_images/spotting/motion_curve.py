@@ -214,7 +214,7 @@ class _Held:
         self._trust = trust / max(float(trust.sum()), 1e-6)
         grid = (self.size // 2, self.size // 2)
         self._mask = mi.region_mask("face_without_eyes", landmarks, grid, (self.size, self.size))
-        self._settings = FlowSettings()
+        self._settings = FlowSettings("dis")  # each frame is compared with others: no two share a reference
         self._ring = deque(maxlen=self.reach + 1)
         self._flows: deque[Flow] = deque(maxlen=self.reach + 1)
         del self.frame  # the base is all that is needed of it

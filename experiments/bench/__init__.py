@@ -13,6 +13,7 @@ from experiments.bench import against as other_build
 from experiments.bench import offline, training
 from experiments.chain_accuracy import as_table, measure
 from experiments.config import Config
+from experiments.flow_gain import gain_table
 from experiments.preparation import SYNTHETIC, dataset_paths, make_dataset
 from experiments.progress import Progress
 from preprocessing.artefacts.files import write_text
@@ -51,6 +52,7 @@ def run(
     parts: dict[str, Callable[[], pd.DataFrame]] = {
         "Against the synthetic truth": lambda: as_table(measure(root, paths.cache, config)),
         "Flow: error and time": lambda: offline.flow_table(root, paths.cache, config),
+        "Flow: gain by contrast and noise": gain_table,
         "Crop size": lambda: offline.size_table(root, config),
         "Offline chain against the reference": lambda: offline.chain_table(root, paths.cache, config),
         "Time per stage": lambda: offline.stage_table(root, config),

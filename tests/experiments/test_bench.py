@@ -20,6 +20,7 @@ from preprocessing.workers import cores
 PARTS = (
     "Against the synthetic truth",
     "Flow: error and time",
+    "Flow: gain by contrast and noise",
     "Crop size",
     "Offline chain against the reference",
     "Time per stage",

@@ -112,14 +112,15 @@ def test_sensor_noise_moves_less_with_smoothing() -> None:
     def seen(settings: FlowSettings) -> float:
         return float(length(flow(first, second, settings)).mean())
 
-    plain = seen(FlowSettings(window=0, denoise=0))
-    assert seen(FlowSettings(window=6, denoise=0)) < seen(FlowSettings(window=2.5, denoise=0)) < plain
-    assert seen(FlowSettings(window=2.5, denoise=1)) < seen(FlowSettings(window=2.5, denoise=0))
+    plain = seen(FlowSettings("dis", window=0))
+    for method in ("dis", "track"):
+        assert seen(FlowSettings(method, window=6)) < seen(FlowSettings(method, window=2.5)) < plain
+    assert seen(FlowSettings("dis", window=2.5, denoise=1)) < seen(FlowSettings("dis", window=2.5))
 
 
 def test_the_prior_pulls_to_zero() -> None:
     first, second, _ = pair(smooth)
-    sizes = [length(flow(first, second, FlowSettings(prior=prior))).mean() for prior in (0, 0.3, 30, 3000)]
+    sizes = [length(flow(first, second, FlowSettings("dis", prior=prior))).mean() for prior in (0, 0.3, 30, 3000)]
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[-1] < 0.5 * sizes[0]
 
@@ -173,6 +174,7 @@ class TestArguments:
             ({"denoise": -1.0}, "cannot be negative"),
             ({"window": -0.1}, "cannot be negative"),
             ({"prior": -1e-9}, "cannot be negative"),
+            ({"window": 0.0}, "track needs one of 1 px or more"),
         ],
     )
     def test_settings_without_a_sense_are_refused(self, values: dict[str, Any], message: str) -> None:
@@ -180,7 +182,7 @@ class TestArguments:
             FlowSettings(**values)
 
     def test_an_unknown_method_is_refused_with_the_choice(self) -> None:
-        with pytest.raises(UsageError, match="flow method 'raft' is unknown: Choose one of dis, farneback, tvl1, zero"):
+        with pytest.raises(UsageError, match="flow method 'raft' is unknown: Choose one of track, dis, farneback"):
             FlowSettings("raft")
 
     def test_frames_of_two_sizes_are_refused(self) -> None:
