@@ -377,12 +377,15 @@ def bench(
     only: Annotated[
         list[str] | None, typer.Option(metavar="WORD", help="Only tables with this word in the title. Repeatable.")
     ] = None,
+    clips: Annotated[
+        int | None, typer.Option(min=1, help="Also a data set of so many short clips: time and memory per 1,000.")
+    ] = None,
 ) -> None:
     """Speed, memory and accuracy on the synthetic corpus, as ratios within one run."""
     from experiments import bench as benchmarks
 
     settings = settings_of(config, change)
-    path = benchmarks.run(settings, out_folder, jobs, _progress, against, only or ())
+    path = benchmarks.run(settings, out_folder, jobs, _progress, against, only or (), clips)
     out.print(path.read_text("utf-8"), markup=False)
     out.print(f"{path}")
 

@@ -38,7 +38,7 @@ CONNECT = 10.0
 """Seconds in which the scheduler must answer."""
 NO_WORKER = 60.0
 """Seconds that a cluster may be without workers: those that died are being started again."""
-UNDER_WAY = 1000
+UNDER_WAY = 250
 """Pieces of work that the scheduler holds at a time: memory does not grow with their number."""
 HOW = "see docs/cluster.md"
 

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from experiments.bench import against as other_build
-from experiments.bench import offline, training
+from experiments.bench import many_clips, offline
 from experiments.chain_accuracy import as_table, measure
 from experiments.config import Config
 from experiments.flow_gain import gain_table
@@ -20,6 +20,8 @@ from preprocessing.artefacts.files import write_text
 from preprocessing.errors import UsageError
 from preprocessing.workers import cores
 
+MANY = "Very many clips"
+
 
 def run(
     config: Config,
@@ -28,6 +30,7 @@ def run(
     progress: Progress,
     against: Path | None = None,
     only: Sequence[str] = (),
+    clips: int | None = None,
 ) -> Path:
     """Measure everything on the synthetic corpus and write ``bench.md`` into ``out``.
 
@@ -38,14 +41,16 @@ def run(
         progress: display of long work.
         against: folder of another checkout that is measured beside this one.
         only: words; tables whose title holds none of them are left out. None means all tables.
+        clips: size of a data set of short clips, which is then measured too; see `many_clips`.
 
     Raises:
         UsageError: no table is left, or ``against`` is no checkout.
     """
+    from experiments.bench import training  # torch, which measured workers of the offline stages do without
+
     if against is not None:
         other_build.check_checkout(against)
     paths = dataset_paths(SYNTHETIC, config)
-    make_dataset(paths, config, jobs, progress)
     if paths.root is None:
         raise ValueError("the synthetic corpus has a root")
     root = paths.root
@@ -63,10 +68,14 @@ def run(
     }
     if against is not None:
         parts = {"Beside another build": lambda: other_build.against_table(root, against), **parts}
+    if clips is not None:
+        parts = {**parts, MANY: lambda: many_clips.many_table(clips)}
     titles = list(parts)
     parts = {title: part for title, part in parts.items() if not only or any(w.lower() in title.lower() for w in only)}
     if not parts:
         raise UsageError(f"--only {' '.join(only)}: no such table; their titles are {', '.join(titles)}")
+    if set(parts) != {MANY}:
+        make_dataset(paths, config, jobs, progress)
     lines = ["# Bench", "", f"Machine: {machine()}. Command: `mer bench`.", ""]
     with progress("measuring") as step:
         for i, (title, part) in enumerate(parts.items(), start=1):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import multiprocessing
-import resource
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,9 +18,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dynamic_images.build import build_images
-from dynamic_images.pipeline import StageSettings, build_clip, build_dataset
+from dynamic_images.pipeline import build_clip, build_dataset
 from experiments import chain_accuracy
 from experiments.config import Config
+from experiments.worker_memory import build_and_weigh
 from preprocessing import optical_flow
 from preprocessing.artefacts.clip_folder import ClipFolder, clip_folder
 from preprocessing.clips import Clip
@@ -222,18 +221,9 @@ def memory_table(root: Path, config: Config) -> pd.DataFrame:
             clip, frames=ImageSequence(paths), onset=0, apex=None, offset=len(paths) - 1, action_units=()
         )
         with _scratch() as folder, multiprocessing.get_context("spawn").Pool(1) as pool:
-            peak = pool.apply(_build_and_weigh, (longer, folder, config.stages))
-        rows.append({"frames": len(paths), "peak MB": peak, "under 600 MB": "yes" if peak < 600 else "NO"})
+            peak = pool.apply(build_and_weigh, (longer, folder, config.stages))
+        rows.append({"frames": len(paths), "peak MB": peak, "under 350 MB": "yes" if peak < 350 else "NO"})
     return pd.DataFrame(rows)
-
-
-def _build_and_weigh(clip: Clip, folder: Path, settings: StageSettings) -> float:
-    build_clip(clip, folder, settings)
-    status = Path("/proc/self/status")
-    if status.is_file():  # ru_maxrss of a spawned process may still count its parent
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def _reference_crop(frame: Frame, landmarker: DlibLandmarker, size: int) -> tuple[NDArray[Any], NDArray[Any]]:

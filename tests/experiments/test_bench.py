@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,9 +14,11 @@ import pandas as pd
 import pytest
 
 from experiments import bench
-from experiments.bench import offline, training
+from experiments.bench import many_clips, offline, training
 from experiments.config import Config, all_sections, load_config
 from experiments.progress import Step
+from preprocessing.clips import Clip
+from preprocessing.video import ImageSequence
 from preprocessing.workers import cores
 
 PARTS = (
@@ -85,12 +89,31 @@ def test_every_part_runs_and_is_on_disk_as_soon_as_it_is_measured(
     monkeypatch.setattr(offline, "CLIPS", 1)
     monkeypatch.setattr(offline, "SIZES", (64, 96))
     monkeypatch.setattr(training, "EPOCHS", 1)
-    path = bench.run(config, tmp_path / "out", 1, silent)
+    path = bench.run(config, tmp_path / "out", 1, silent, clips=10)
     text = path.read_text("utf-8")
-    assert tuple(re.findall(r"^## (.+)$", text, re.M)) == PARTS
+    assert tuple(re.findall(r"^## (.+)$", text, re.M)) == (*PARTS, bench.MANY)
     tables = [part.split("\n\n")[2].splitlines() for part in text.split("\n## ")[1:]]
     assert all(len(lines) >= 3 and len({line.count("|") for line in lines}) == 1 for lines in tables), text
     assert str(tmp_path) not in text
     chain = text.split("## Offline chain")[1]
     assert "| reference |" in chain
     assert "| this chain, all stages to disk |" in chain
+
+
+def test_very_many_clips_are_few_under_many_names() -> None:
+    drawn = synthetic_clips()
+    named = many_clips._named(drawn, 50)
+    assert len({clip.clip_id for clip in named}) == 50 and len({clip.subject for clip in named}) == 3
+    assert {id(clip.frames) for clip in named} == {id(clip.frames) for clip in drawn}
+
+
+def test_a_measured_worker_loads_no_torch() -> None:
+    """It would weigh 240 MB more than the workers that are spoken of."""
+    code = "import sys, experiments.worker_memory, experiments.bench.many_clips; print('torch' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "False"
+
+
+def synthetic_clips() -> list[Clip]:
+    frames = [ImageSequence([Path(f"{i}.png")] * 12) for i in range(3)]
+    return [Clip(f"x/s/c{i}", "x/s", one, onset=0, apex=None, offset=9) for i, one in enumerate(frames)]
