@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from fusion_net.augment import AugmentSettings, augment
+from fusion_net.augment import AugmentSettings, Changes, apply_changes, draw, noise_bank
+from fusion_net.blocks import Dropout
 from fusion_net.device import Device, Precision, resolve_device, resolve_precision
 from fusion_net.inputs import ClipTensors
 from fusion_net.losses import Balance, class_weights, smooth_targets
@@ -87,12 +91,19 @@ def fit(
     device = resolve_device(settings.device)
     was_training = model.training
     model.to(device).train()
-    rng_devices = [torch.cuda.current_device()] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=rng_devices), torch.backends.cudnn.flags(benchmark=False, deterministic=True):
-        torch.manual_seed(fold_seed(seed, "dropout"))
+    with own_randomness(seed, device):
         history = _epochs(model, train, settings, seed, device)
     model.train(was_training)
     return history
+
+
+@contextmanager
+def own_randomness(seed: int, device: torch.device) -> Iterator[None]:
+    """Torch's own random state follows from ``seed`` in the block, and is as it was after it."""
+    rng_devices = [torch.cuda.current_device()] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=rng_devices), torch.backends.cudnn.flags(benchmark=False, deterministic=True):
+        torch.manual_seed(fold_seed(seed, "dropout"))
+        yield
 
 
 def check_fits(model: Model, data: ClipTensors) -> None:
@@ -116,6 +127,34 @@ def learning_rate(step: int, steps: int, settings: FitSettings) -> float:
     return settings.lr * 0.5 * (1 + math.cos(math.pi * (step - rise + 0.5) / (steps - rise)))
 
 
+class Course:
+    """Everything random of one training, drawn on the CPU in an order that nothing else changes.
+
+    Attributes:
+        batches: of an epoch, of nearly equal size.
+        bank: see `augment.noise_bank`.
+        keys: (steps, modules) int32, for each `blocks.Dropout` at each step.
+    """
+
+    def __init__(self, clips: int, sizes: Sequence[int], modules: int, settings: FitSettings, seed: int) -> None:
+        self.clips, self.sizes, self.settings = clips, sizes, settings.augment
+        self.batches = math.ceil(clips / settings.batch_size)
+        self._order, self._changes = generator(seed, "order"), generator(seed, "augment")
+        self.bank = noise_bank(sizes, settings.augment, generator(seed, "noise"))
+        shape, ends = (settings.epochs * self.batches, modules), (-(2**31), 2**31)
+        self.keys = torch.randint(*ends, shape, generator=generator(seed, "dropout"), dtype=torch.int32)
+
+    def epoch(self) -> tuple[list[Tensor], Changes]:
+        """The rows of each batch of the next epoch, and the changes of every row of all clips (N)."""
+        order = torch.randperm(self.clips, generator=self._order)
+        return list(order.tensor_split(self.batches)), draw(self.clips, self.sizes, self.settings, self._changes)
+
+
+def keyed(model: Model) -> list[Dropout]:
+    """The modules of a model whose randomness follows from a key."""
+    return [module for module in model.modules() if isinstance(module, Dropout)]
+
+
 def _epochs(
     model: Model,
     train: ClipTensors,
@@ -124,49 +163,69 @@ def _epochs(
     device: torch.device,
 ) -> list[dict[str, float]]:
     autocast = resolve_precision(settings.precision, device) == "bf16"
-    order, changes = generator(seed, "order"), generator(seed, "augment")
     inputs = {one.name: train.inputs[one.name].to(device, torch.float32) for one in model.inputs}
     kinds = {one.name: one.kind for one in model.inputs}
-    targets = smooth_targets(train.labels, len(train.classes), settings.smoothing).to(device)
-    weights = class_weights(train.labels, len(train.classes), settings.balance, settings.beta)[train.labels].to(device)
-    labels = train.labels.to(device)
-    optimizer = _optimizer(model, settings)
-    batches = math.ceil(len(train) / settings.batch_size)
+    targets, weights = (x.to(device) for x in targets_and_weights(train.labels, len(train.classes), settings))
+    labels, hiding = train.labels.to(device), keyed(model)
+    course = Course(len(train), [x[0].numel() for x in inputs.values()], len(hiding), settings, seed)
+    bank = None if course.bank is None else course.bank.to(device)
+    optimizer = optimizer_of(model.parameters(), settings, matrix=2)
     history = []
     for epoch in range(settings.epochs):
         sums: dict[str, Tensor] = {}
         hits = torch.zeros((), device=device)
-        for b, rows in enumerate(torch.randperm(len(train), generator=order).tensor_split(batches)):
+        batches, changes = course.epoch()
+        changes = changes.map(lambda x: x.to(device))
+        for step, rows in enumerate(batches, start=epoch * course.batches):
             rows = rows.to(device)
-            rate = learning_rate(epoch * batches + b, settings.epochs * batches, settings)
+            for module, key in zip(hiding, course.keys[step], strict=True):
+                module.key = key.to(device)
+            rate = learning_rate(step, settings.epochs * course.batches, settings)
             picked = {name: x[rows] for name, x in inputs.items()}
-            batch = augment(picked, settings.augment, changes, kinds)
+            batch = apply_changes(picked, changes.map(partial(_rows, rows)), settings.augment, bank, kinds)
             batch |= {"target": targets[rows], "weight": weights[rows]}
             with torch.autocast(device.type, torch.bfloat16, enabled=autocast):
                 output = model(batch)
             parts = model.loss(output, batch)
-            _step(optimizer, rate, torch.stack(list(parts.values())).sum())
+            take_step(optimizer, rate, torch.stack(list(parts.values())).sum())
             for name, part in parts.items():
                 sums[name] = sums.get(name, torch.zeros_like(part)) + part.detach() * len(rows)
             hits += (output.logits.argmax(dim=1) == labels[rows]).sum()
         row = {"epoch": float(epoch + 1), "lr": rate}
-        row |= _curve({name: float(total) / len(train) for name, total in sums.items()}, epoch)
+        row |= curve({name: float(total) / len(train) for name, total in sums.items()}, epoch)
         row["accuracy"] = float(hits) / len(train)
         history.append(row)
+    for module in hiding:
+        module.key = None
     return history
 
 
-def _optimizer(model: Model, settings: FitSettings) -> torch.optim.Optimizer:
-    """AdamW (Loshchilov & Hutter, ICLR 2019, arXiv:1711.05101); no decay of biases and normalisation."""
-    parameters = list(model.parameters())
+def _rows(rows: Tensor, x: Tensor) -> Tensor:
+    return x[rows]
+
+
+def targets_and_weights(labels: Tensor, classes: int, settings: FitSettings) -> tuple[Tensor, Tensor]:
+    """(N, K) smoothed targets and (N,) class weights of training clips."""
+    targets = smooth_targets(labels, classes, settings.smoothing)
+    return targets, class_weights(labels, classes, settings.balance, settings.beta)[labels]
+
+
+def optimizer_of(parameters: Iterable[Tensor], settings: FitSettings, matrix: int) -> torch.optim.Optimizer:
+    """AdamW (Loshchilov & Hutter, ICLR 2019, arXiv:1711.05101); no decay of biases and normalisation.
+
+    Fused, it takes a fifth of the time. ``matrix``: dimensions from which on a parameter is decayed.
+    """
+    listed = list(parameters)
     groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [p for p in listed if p.ndim >= matrix], "weight_decay": settings.weight_decay},
+        {"params": [p for p in listed if p.ndim < matrix], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=settings.lr)
+    fused = listed[0].device.type in ("cpu", "cuda")
+    return torch.optim.AdamW(groups, lr=settings.lr, fused=fused)
 
 
-def _step(optimizer: torch.optim.Optimizer, rate: float, loss: Tensor) -> None:
+def take_step(optimizer: torch.optim.Optimizer, rate: float, loss: Tensor) -> None:
+    """One step down the gradient of ``loss``."""
     for group in optimizer.param_groups:
         group["lr"] = rate
     optimizer.zero_grad(set_to_none=True)
@@ -174,7 +233,7 @@ def _step(optimizer: torch.optim.Optimizer, rate: float, loss: Tensor) -> None:
     optimizer.step()
 
 
-def _curve(parts: dict[str, float], epoch: int) -> dict[str, float]:
+def curve(parts: dict[str, float], epoch: int) -> dict[str, float]:
     """The loss and its parts as columns, refused where training has blown up."""
     total = sum(parts.values())
     if not math.isfinite(total):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -29,7 +30,7 @@ from experiments.runs.run import (
     write_fold,
     write_json,
 )
-from experiments.runs.systems import System
+from experiments.runs.systems import Answers, Fitted, Network, System
 from experiments.scoring.protocols import Fold, Protocol, check_folds, describe, leave_one_subject_out
 from experiments.scoring.summary import COLUMNS, check_predictions, summarise
 from fusion_net.checkpoint import toolkit_version
@@ -37,6 +38,9 @@ from fusion_net.inputs import UNLABELLED, ClipTensors, subset
 from preprocessing.artefacts.files import key_of, scratch_path, write_text
 from preprocessing.errors import ToolkitError
 from preprocessing.workers import stays_here, unordered
+
+Task = tuple[int, Fold, str]
+"""Seed, fold and key of what is to be trained."""
 
 OnFold = Callable[[int, int, str], None]
 """Called with (folds done, folds in all, what was done), reused folds included."""
@@ -157,6 +161,10 @@ def train_fold(data: ClipTensors, fold: Fold, seed: int, system: System) -> Fold
     with recorded_warnings() as caught:
         fitted = system.fit(subset(data, fold.train), seed, fold.subject)
         answers = fitted.answer(subset(data, fold.test))
+    return _result(fitted, answers, fold, seed, caught)
+
+
+def _result(fitted: Fitted, answers: Answers, fold: Fold, seed: int, caught: Sequence[str]) -> FoldResult:
     table = answers.table.copy()
     table.insert(2, "fold", fold.name)
     table.insert(3, "seed", seed)
@@ -214,13 +222,38 @@ def _with_tensors(
         return function(dataclasses.replace(bare, inputs=inputs), *task)
 
 
-def _train(data: ClipTensors, run: Run, system: System, tasks: list[tuple[int, Fold, str]], jobs: int) -> Iterator[str]:
+def _train(data: ClipTensors, run: Run, system: System, tasks: list[Task], jobs: int) -> Iterator[str]:
     """Yield a line for each fold as soon as it is on disk."""
+    if isinstance(system, Network) and system.at_once:
+        for group in groups(tasks, system.training.batch_size, system.slots(data)):
+            yield from _train_group(data, run, system, group)
+        return
     yield from over_clips(_train_and_keep, data, [(run, system, *task) for task in tasks], jobs, run.folder)
 
 
 def _train_and_keep(data: ClipTensors, run: Run, system: System, seed: int, fold: Fold, key: str) -> str:
-    result = train_fold(data, fold, seed, system)
+    return _keep(run, seed, fold, key, train_fold(data, fold, seed, system))
+
+
+def groups(tasks: Sequence[Task], batch_size: int, slots: int) -> list[list[Task]]:
+    """Tasks that can be trained together: equally many batches to an epoch, at most ``slots``."""
+    alike: dict[int, list[Task]] = {}
+    for task in tasks:
+        alike.setdefault(math.ceil(len(task[1].train) / batch_size), []).append(task)
+    return [some[i : i + slots] for some in alike.values() for i in range(0, len(some), slots)]
+
+
+def _train_group(data: ClipTensors, run: Run, system: Network, group: Sequence[Task]) -> Iterator[str]:
+    with one_thread():
+        with recorded_warnings() as together:
+            fitted = system.fit_together(data, [(fold.train, seed, fold.subject) for seed, fold, _ in group])
+        for one, (seed, fold, key) in zip(fitted, group, strict=True):
+            with recorded_warnings() as caught:
+                answers = one.answer(subset(data, fold.test))
+            yield _keep(run, seed, fold, key, _result(one, answers, fold, seed, [*together, *caught]))
+
+
+def _keep(run: Run, seed: int, fold: Fold, key: str, result: FoldResult) -> str:
     write_fold(run.fold(seed, fold.name), key, result)
     table = result.predictions
     return f"seed {seed}, {fold.subject}: {(table['y_true'] == table['y_pred']).sum()} of {len(table)} right"

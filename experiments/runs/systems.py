@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 
 from dynamic_images.clip_input import PLANAR, InputUse
@@ -23,9 +24,10 @@ from experiments.runs.sources import source_digest
 from fusion_net.device import resolve_device
 from fusion_net.fit import FitSettings, fit
 from fusion_net.inference import predict
-from fusion_net.inputs import ClipTensors, Scaler
+from fusion_net.inputs import ClipTensors, Scaler, subset
 from fusion_net.models.contract import Model, new_model
 from fusion_net.seeds import fold_seed
+from fusion_net.together import Pupil, fit_together, slots_for
 from preprocessing.artefacts.files import key_of
 from preprocessing.artefacts.plain import plain
 
@@ -170,11 +172,38 @@ class Network(System):
 
     def fit(self, train: ClipTensors, seed: int, held_out: str) -> FittedNetwork:
         """See `System.fit`. The scale of the inputs comes from these clips too."""
+        if self.at_once:  # as in a run, whose folds are trained together
+            return self.fit_together(train, [(range(len(train)), seed, held_out)])[0]
         own_seed = fold_seed(seed, held_out)
         scaler = Scaler.fit(train)
         model = self.new(train.classes, own_seed)
         history = fit(model, scaler(train), settings=self.training, seed=own_seed)
-        return FittedNetwork(model, scaler, history, train, self.mirrored)
+        return FittedNetwork(model, scaler, history, lambda: train, self.mirrored)
+
+    @property
+    def at_once(self) -> bool:
+        """Whether folds are trained together: on a GPU, if the model can."""
+        return self.device == "cuda" and self.model.TOGETHER
+
+    def slots(self, data: ClipTensors) -> int:
+        """Most folds that `fit_together` takes of these clips."""
+        return slots_for(data, [one.name for one in self.inputs], self.training)
+
+    def fit_together(self, data: ClipTensors, tasks: Sequence[tuple[Sequence[int], int, str]]) -> list[FittedNetwork]:
+        """`fit` of several tasks at once: rows of the training clips, seed, and who is held out.
+
+        All need the same number of batches for an epoch.
+        """
+        pupils = []
+        for rows, seed, held_out in tasks:
+            own_seed = fold_seed(seed, held_out)
+            scaler = Scaler.fit(subset(data, rows))
+            pupils.append(Pupil(self.new(data.classes, own_seed), torch.tensor(list(rows)), scaler, own_seed))
+        histories = fit_together(pupils, data, self.training, self.slots(data))
+        return [
+            FittedNetwork(pupil.model, pupil.scaler, history, partial(subset, data, pupil.rows), self.mirrored)
+            for pupil, history in zip(pupils, histories, strict=True)
+        ]
 
     def about(self, classes: Sequence[str]) -> dict[str, Any]:
         """See `System.about`."""
@@ -197,7 +226,7 @@ class FittedNetwork(Fitted):
         model: Model,
         scaler: Scaler,
         history: Sequence[Mapping[str, float]],
-        train: ClipTensors,
+        train: Callable[[], ClipTensors],
         mirrored: bool,
     ) -> None:
         self.model, self.scaler, self.history, self.train, self.mirrored = model, scaler, history, train, mirrored
@@ -205,7 +234,7 @@ class FittedNetwork(Fitted):
     def answer(self, test: ClipTensors) -> Answers:
         """See `Fitted.answer`."""
         table = predict(self.model, self.scaler(test), mirrored=self.mirrored)
-        found = self.model.examine(self.scaler, self.train, test)
+        found = self.model.examine(self.scaler, self.train(), test)
         if found is None:
             return Answers(table)
         return Answers(pd.concat([table, found.columns], axis=1), found.files)

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from dynamic_images.clip_input import InputUse
 from dynamic_images.inputs import use
-from fusion_net.blocks import ChannelGate, ConvStage, Stream
+from fusion_net.blocks import ChannelGate, ConvStage, Dropout, Stream
 from fusion_net.losses import soft_cross_entropy
 from fusion_net.models.contract import Batch, Model, Output
 
@@ -44,7 +44,8 @@ class AFNSettings:
             parameters and the multiply-adds of two.
         gate: None learns the gate; a number in 0 .. 1 fixes the weight of the second input for all clips and channels
             (0 fuses the first only, 1 the second only). For ``gated`` alone.
-        widths: channels of the convolution stages; each halves the image.
+        widths: channels of the convolution stages; each but the first halves the map.
+        stem: stride of the first stage; 4 looks at 7 x 7 px at once, in place of two stages with stride 2.
         grid: cells per side over which features are pooled; larger keeps more of the place, forgives less misalignment.
         features: D, length of a stream's feature vector.
         gate_hidden: hidden units of the gate.
@@ -55,6 +56,7 @@ class AFNSettings:
     fusion: Fusion = "gated"
     gate: float | None = None
     widths: tuple[int, ...] = (16, 32, 64, 128)
+    stem: int = 2
     grid: int = 3
     features: int = 320
     gate_hidden: int = 32
@@ -68,19 +70,19 @@ class AFNSettings:
             raise ValueError(f"gate = {self.gate} has no effect with fusion = {self.fusion!r}: leave it out")
         if self.gate is not None and not 0 <= self.gate <= 1:
             raise ValueError(f"gate {self.gate} is outside 0 .. 1")
-        if not self.widths or min(*self.widths, self.grid, self.features, self.gate_hidden) < 1:
-            raise ValueError("widths, grid, features and gate_hidden must be at least 1")
+        if not self.widths or min(*self.widths, self.stem, self.grid, self.features, self.gate_hidden) < 1:
+            raise ValueError("widths, stem, grid, features and gate_hidden must be at least 1")
         if not 0 <= self.dropout < 1 or self.auxiliary < 0:
             raise ValueError(f"dropout {self.dropout} must lie in [0, 1), auxiliary {self.auxiliary} at or above 0")
 
     def for_side(self, side: int) -> AFNSettings:
         """The same with as many stages as an input of ``side`` px can carry, at least one.
 
-        A stage halves the map, and a map with fewer cells than ``grid`` has none to give each cell of the pooling: the
-        last stages are dropped until it has. 28 px carry three of the four default stages (28, 14, 7, 4).
+        A map with fewer cells than ``grid`` has none to give each cell of the pooling: the last stages are dropped
+        until it has. 28 px carry three of the four default stages (28, 14, 7, 4).
         """
         stages = len(self.widths)
-        while stages > 1 and math.ceil(side / 2**stages) < self.grid:
+        while stages > 1 and math.ceil(side / (self.stem * 2 ** (stages - 1))) < self.grid:
             stages -= 1
         return replace(self, widths=self.widths[:stages])
 
@@ -92,6 +94,7 @@ class AFN(Model):
     TITLE = "AFN"
     COLUMNS: ClassVar[Mapping[str, str]] = MappingProxyType({"gate": "input"})
     SECTIONS = ("gate",)
+    TOGETHER = True
 
     def __init__(self, settings: AFNSettings, classes: tuple[str, ...], inputs: tuple[InputUse, ...]) -> None:
         super().__init__(settings, classes, inputs)
@@ -102,15 +105,16 @@ class AFN(Model):
         chosen = inputs if only is None else (inputs[only],)
         widths = s.widths if only is None else _double(s.widths)
         (features,) = (s.features,) if only is None else _double((s.features,))
-        streams = {one.name: Stream(one.channels, widths, s.grid, features, s.dropout) for one in chosen}
+        streams = {one.name: Stream(one.channels, widths, s.grid, features, s.dropout, s.stem) for one in chosen}
         self.streams = nn.ModuleDict(streams)
         names = tuple(streams)
         learned = s.fusion == "gated" and s.gate is None
         self.gate = ChannelGate(len(names), features, s.gate_hidden) if learned else None
-        self.dropout = nn.Dropout(s.dropout)
+        self.dropout = Dropout(s.dropout)
         self.classifier = nn.Linear(len(names) * features if s.fusion == "concat" else features, n_classes)
         alone = only is not None
         self.heads = nn.ModuleDict({} if alone else {name: nn.Linear(features, n_classes) for name in names})
+        self.hidden = nn.ModuleDict({name: Dropout(s.dropout) for name in self.heads})
 
     @classmethod
     def uses(cls, settings: AFNSettings) -> tuple[InputUse, ...]:
@@ -145,7 +149,8 @@ class AFN(Model):
         else:
             fused = torch.stack(features, dim=1).sum(dim=1)  # S x (B, D) -> (B, D); one stream is itself
         if self.heads:
-            heads = [head(self.dropout(f)) for head, f in zip(self.heads.values(), features, strict=True)]
+            seen = [hide(f) for hide, f in zip(self.hidden.values(), features, strict=True)]
+            heads = [head(f) for head, f in zip(self.heads.values(), seen, strict=True)]
             extras["auxiliary"] = torch.stack(heads, dim=1)  # 2 x (B, K) -> (B, 2, K)
         return Output(self.classifier(self.dropout(fused)), extras)
 

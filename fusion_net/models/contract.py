@@ -59,6 +59,9 @@ class Model(nn.Module):
         COLUMNS: extras that become columns of the predictions: name → what their ends are called, ``input`` (one per
             input, called by it) or ``place`` (1, 2, …).
         SECTIONS: sections of the report that show them, names in `experiments.pages.sections.SECTIONS`.
+        TOGETHER: several can be trained at once (`fusion_net.together`): ``forward`` and ``loss`` run under
+            `torch.vmap`, draw nothing but by `blocks.Dropout`, and every part of the loss is the mean over the batch of
+            something times ``weight``.
     """
 
     Settings: ClassVar[type[Any]]
@@ -66,6 +69,7 @@ class Model(nn.Module):
     DEFAULTS: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType({})
     COLUMNS: ClassVar[Mapping[str, str]] = MappingProxyType({})
     SECTIONS: ClassVar[Sequence[str]] = ()
+    TOGETHER: ClassVar[bool] = False
 
     def __init__(self, settings: Any, classes: tuple[str, ...], inputs: tuple[InputUse, ...]) -> None:
         super().__init__()

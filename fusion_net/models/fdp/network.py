@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from dynamic_images.clip_input import InputUse
 from dynamic_images.inputs import use
-from fusion_net.blocks import GridFeatures
+from fusion_net.blocks import Dropout, GridFeatures
 from fusion_net.losses import soft_cross_entropy
 from fusion_net.models.contract import Batch, Examination, Model, Output
 from fusion_net.models.fdp.construction import construct
@@ -142,7 +142,7 @@ class FDP(Model):
         scored = s.pooling != "uniform" or s.rank > 0
         self.scorer = Scorer(width) if scored else None
         self.head = GridFeatures(sum(shape.wide), s.grid, s.features, s.dropout)
-        self.dropout = nn.Dropout(s.dropout)
+        self.dropout = Dropout(s.dropout)
         self.classifier = nn.Linear(s.features, len(classes))
         self.decoder = Decoder(shape) if s.construction else None
 

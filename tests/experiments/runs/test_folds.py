@@ -258,3 +258,33 @@ def test_a_model_of_frames_leaves_the_same_bytes_and_its_images(
     table = read_predictions(tmp_path / "one" / "predictions.csv")
     wanted = {"score_1", "score_4", "pooling_1", "psnr", "ssim", "psnr_mean", "ssim_constant"}
     assert wanted <= set(table.columns)
+
+
+class TestTogether:
+    """Folds that are trained at once, as on a GPU; here the processor does it."""
+
+    @pytest.fixture(autouse=True)
+    def _at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Network, "at_once", True)
+
+    def test_they_predict_what_each_predicts_alone(
+        self, toy_data: ClipTensors, tiny: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        together = run(toy_data, tiny, tmp_path / "together")
+        monkeypatch.setattr(Network, "at_once", False)
+        pd.testing.assert_frame_equal(together, run(toy_data, tiny, tmp_path / "alone"), check_exact=False, atol=1e-5)
+
+    def test_a_fold_that_is_lost_comes_back_with_the_same_bytes(
+        self, toy_data: ClipTensors, tiny: Network, tmp_path: Path
+    ) -> None:
+        run(toy_data, tiny, tmp_path)
+        before = contents(tmp_path)
+        shutil.rmtree(Run(tmp_path).fold(0, leave_one_subject_out(toy_data.subjects)[1].name))
+        run(toy_data, tiny, tmp_path)
+        assert contents(tmp_path) == before
+
+    def test_folds_with_other_numbers_of_batches_go_apart(self, toy_data: ClipTensors) -> None:
+        folds = [Fold(name, name, tuple(range(count)), (9,)) for name, count in (("a", 9), ("b", 8), ("c", 7))]
+        tasks = [(0, fold, "") for fold in folds]
+        assert [[task[1].subject for task in some] for some in loso.groups(tasks, 8, 36)] == [["a"], ["b", "c"]]
+        assert len(loso.groups(tasks, 8, 1)) == 3
