@@ -17,7 +17,7 @@ READY := .venv/.ready
 ROOT_OPTION := $(if $(ROOT),--root "$(ROOT)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check dataset train final inspect bench lint test test-all smoke clean
+.PHONY: help setup check dataset train final inspect bench lint test test-all test-faults smoke clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -56,10 +56,13 @@ lint: $(READY) ## format check, rules and types
 	$(BIN)/mypy
 
 test: $(READY) ## the tests, under five minutes on two cores
-	$(BIN)/python -m pytest -m "not slow" --numprocesses $(TEST_JOBS) --dist loadfile
+	$(BIN)/python -m pytest -m "not slow and not faults" --numprocesses $(TEST_JOBS) --dist loadfile
 
-test-all: $(READY) ## the slow ones too
-	$(BIN)/python -m pytest --numprocesses $(TEST_JOBS) --dist loadfile
+test-all: $(READY) ## the slow ones too, but not test-faults
+	$(BIN)/python -m pytest -m "not faults" --numprocesses $(TEST_JOBS) --dist loadfile
+
+test-faults: $(READY) ## kills, damage, commands at once, damaged inputs: about an hour; see docs/reliability.md
+	$(BIN)/python -m pytest tests/faults -m faults --numprocesses $(TEST_JOBS) --dist load
 
 smoke: $(READY) ## the whole way from drawing faces to a report and a prediction, small, in build/smoke
 	mkdir -p build/smoke
