@@ -105,7 +105,7 @@ class ClipFolder:
     def state(self, stages: Collection[str]) -> str:
         """Digest of what these stages recorded: as long as it is the same, their artefacts are the same."""
         found = self.record()["stages"]
-        return digest(as_text({name: found[name] for name in stages if name in found}).encode())
+        return digest(as_text({"stages": {name: found[name] for name in stages if name in found}}).encode())
 
     def damage(self, everything: bool = False) -> list[Damage]:
         """Files that are not what their stage wrote.

@@ -2,7 +2,8 @@
 
 A stage's part of the record carries a digest over itself, so that a changed number is noticed like a changed file. A
 part that is damaged, of an older form, or that names a file outside of the clip's folder does not count: the stage is
-then undone and is made again.
+then undone and is made again. The facts beside the stages (clip, input, libraries) carry a digest too: where they were
+changed, nothing in the record counts.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 from preprocessing.artefacts.files import digest, is_scratch
 
 RECORD = "record.json"
+DIGEST = "digest"
 
 
 @dataclass(frozen=True)
@@ -86,12 +88,20 @@ def read_record(folder: Path) -> dict[str, Any]:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return {"stages": {}}
-    return record if isinstance(record, dict) and isinstance(record.get("stages"), dict) else {"stages": {}}
+    whole = isinstance(record, dict) and isinstance(record.get("stages"), dict)
+    return record if whole and record.get(DIGEST) == _check_facts(record) else {"stages": {}}
 
 
 def as_text(record: Mapping[str, Any]) -> str:
-    """A record as it is written."""
-    return json.dumps(record, indent=1, sort_keys=True, allow_nan=False) + "\n"
+    """A record as it is written: without parts that do not count, with the digest over its facts."""
+    stages = {stage: found for stage, found in record["stages"].items() if parsed(stage, found) is not None}
+    content = {**record, "stages": stages, DIGEST: _check_facts(record)}
+    return json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n"
+
+
+def _check_facts(record: Mapping[str, Any]) -> str:
+    facts = {name: value for name, value in record.items() if name not in ("stages", DIGEST)}
+    return digest(json.dumps(facts, sort_keys=True).encode())
 
 
 def _mark(value: object) -> Mark | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.faults.machine import Machine, Tally
 
 CORPUS = (
-    *("--config", "quick", "--set", "corpus.width=320", "--set", "corpus.height=240", "--set", "corpus.fps=40"),
+    *("--config", "quick", "--set", "corpus.width=320", "--set", "corpus.height=240", "--set", "corpus.fps=60"),
     *("--set", "corpus.lead_in=2", "--set", "corpus.tail=2", "--set", "corpus.subjects=2", "--set", "faces.size=64"),
 )
 TRAINING = (
