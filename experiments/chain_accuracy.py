@@ -70,12 +70,13 @@ def write(run: Run, root: Path, cache: Path, config: Config, step: Callable[[int
     path = run.accuracy_file
     key = key_of(VERSION, config.stages, settings_of(root), (cache / "manifest.csv").read_text("utf-8"))
     try:
-        if json.loads(path.read_text("utf-8"))["key"] == key:
+        found = json.loads(path.read_text("utf-8"))
+        if found["key"] == key and found["digest"] == key_of(key, found["truth"]):
             return path
-    except (OSError, ValueError, KeyError, TypeError):
-        pass  # not measured yet
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        pass  # not measured yet, or damaged
     rows = measure(root, cache, config, step)
-    write_text(path, json.dumps({"key": key, "truth": rows}, indent=1) + "\n")
+    write_text(path, json.dumps({"key": key, "truth": rows, "digest": key_of(key, rows)}, indent=1) + "\n")
     return path
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from experiments.bench import against as other_build
-from experiments.bench import many_clips, offline
+from experiments.bench import hashing, many_clips, offline
 from experiments.chain_accuracy import as_table, measure
 from experiments.config import Config
 from experiments.flow_gain import gain_table
@@ -61,6 +61,7 @@ def run(
         "Crop size": lambda: offline.size_table(root, config),
         "Offline chain against the reference": lambda: offline.chain_table(root, paths.cache, config),
         "Time per stage": lambda: offline.stage_table(root, config),
+        "Hashing": lambda: hashing.hashing_table(root, config),
         "Clips per second": lambda: offline.jobs_table(root, config),
         "Peak memory of a worker": lambda: offline.memory_table(root, config),
         "Training": lambda: training.step_table(paths, config),

@@ -104,8 +104,9 @@ def _curves(
     columns = []
     for one in mixture:
         unit = one.code[:-1]
-        start, top = onset + one.delay, apex + lag[unit]
-        columns.append(one.peak * curve(n, start, max(top, start + 4), offset - early[unit], one.residual))
+        start, end = onset + one.delay, offset - early[unit]
+        top = min(max(apex + lag[unit], start + 4), end - 1)  # a slow camera has few frames for it
+        columns.append(one.peak * curve(n, min(start, top - 1), top, end, one.residual))
     return np.stack(columns, axis=1)
 
 
@@ -116,7 +117,8 @@ def _scaled(truth: Truth, neutral: NDArray[np.float64], peak: float) -> Truth:
     fields = unit_fields(truth, step)[:, : inside.shape[0], : inside.shape[1]][:, inside]  # (A, N, 2)
     sizes = np.linalg.norm(np.tensordot(truth.curves, fields, 1), axis=-1)  # (T, N)
     total = sizes.mean(axis=1)
-    apex = truth.onset + int(total[truth.onset : truth.offset + 1].argmax())
+    # strictly inside, also where a slow camera leaves so few frames that the largest is the first or the last
+    apex = truth.onset + 1 + int(total[truth.onset + 1 : truth.offset].argmax())
     moving = dataclasses.replace(truth, apex=apex, curves=truth.curves * (peak / sizes[apex].max()))
     return dataclasses.replace(moving, landmarks=_with_blink(follow(moving, neutral), moving.blink))
 

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from experiments import bench
-from experiments.bench import many_clips, offline, training
+from experiments.bench import hashing, many_clips, offline, training
 from experiments.config import Config, all_sections, load_config
 from experiments.progress import Step
 from preprocessing.clips import Clip
@@ -28,6 +28,7 @@ PARTS = (
     "Crop size",
     "Offline chain against the reference",
     "Time per stage",
+    "Hashing",
     "Clips per second",
     "Peak memory of a worker",
     "Training",
@@ -88,6 +89,7 @@ def test_every_part_runs_and_is_on_disk_as_soon_as_it_is_measured(
     monkeypatch.setattr(offline, "REFERENCE_CLIPS", 1)
     monkeypatch.setattr(offline, "CLIPS", 1)
     monkeypatch.setattr(offline, "SIZES", (64, 96))
+    monkeypatch.setattr(hashing, "CLIPS", 1)
     monkeypatch.setattr(training, "EPOCHS", 1)
     path = bench.run(config, tmp_path / "out", 1, silent, clips=10)
     text = path.read_text("utf-8")

@@ -231,6 +231,27 @@ class TestRecords:
                 found = folder.entry("faces")
                 assert found is None or found == entry, changed[max(0, i - 20) : i + 20]
 
+    def test_every_flipped_bit_of_the_facts_makes_everything_undone(self, folder: ClipFolder) -> None:
+        """They are for people: a frame rate that nobody wrote would stay there for ever."""
+        with folder.writing("faces", Entry("k", {}), clip={"fps": 200.0, "subject": "toy/s1"}, libraries={"x": "1"}):
+            pass
+        whole, record = (folder / RECORD).read_bytes(), folder.record()
+        for i in range(whole.index(b'"stages"')):
+            for bit in range(8):
+                changed = bytearray(whole)
+                changed[i] ^= 1 << bit
+                (folder / RECORD).write_bytes(changed)
+                found = folder.record()
+                assert found == {"stages": {}} or found == record, changed[max(0, i - 20) : i + 20]
+
+    def test_a_part_that_does_not_count_is_gone_with_the_next_one(self, folder: ClipFolder) -> None:
+        """One flipped bit in the name of a stage would leave an entry of nothing."""
+        run_stage(folder, "faces", "k", {"crops.npy": b"abc"})
+        right = (folder / RECORD).read_bytes()
+        (folder / RECORD).write_bytes(right.replace(b'"faces"', b'"facds"'))
+        run_stage(folder, "faces", "k", {"crops.npy": b"abc"})
+        assert (folder / RECORD).read_bytes() == right
+
     @pytest.mark.parametrize(
         "name",
         ["../victim.txt", "ABSOLUTE", "", ".", "..", "a/b.npy", "a\\b.npy", "C:x.npy", "a\0b", RECORD, ".lock"],

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from preprocessing.errors import DatasetError
-from preprocessing.synthetic.action_units import CODES
+from preprocessing.synthetic.action_units import CODES, EMOTIONS
 from preprocessing.synthetic.corpus import draw_clip
 from preprocessing.synthetic.settings import CorpusSettings
 from preprocessing.synthetic.truth import Truth, dense_motion, expression_motion, grid, load_truth, peaks
@@ -94,6 +94,15 @@ def test_onset_is_neutral_and_apex_is_the_strongest_frame(clip: tuple[Truth, NDA
     apex = np.linalg.norm(expression_motion(truth, truth.apex), axis=-1)[truth.face_mask]
     assert max(size.mean() for size in sizes) <= apex.mean() * 1.0001
     assert 2 * 0.25 - 0.02 <= apex.max() <= 2 * 1.25 + 0.02  # px: intensity 2 at half of 480 px
+
+
+@pytest.mark.parametrize("fps", [25, 40])
+def test_a_slow_camera_sees_an_onset_an_apex_and_an_offset(fps: float) -> None:
+    """An expression of a fifth of a second has five frames there."""
+    slow = CorpusSettings(width=160, height=120, fps=fps, lead_in=2, tail=0)
+    for clip in range(12):
+        truth, _ = draw_clip(slow, 0, clip, EMOTIONS[clip % len(EMOTIONS)])
+        assert truth.onset < truth.apex < truth.offset
 
 
 def test_peaks_have_one_place_per_unit_and_side(clip: tuple[Truth, NDArray[np.uint8]]) -> None:
