@@ -202,10 +202,7 @@ def _decode(path: Path, where: str) -> NDArray[Any]:
         if path.suffix.lower() == ".npy":
             values = read_array(data)
         else:
-            decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
-            if decoded is None:
-                raise ValueError("it is no image that OpenCV decodes")
-            values = _rgb(decoded)
+            values = _rgb(_image(data))
     except (OSError, ValueError, EOFError) as error:
         raise ClipRejectedError("broken_image", f"{path.name} cannot be read ({error})") from error
     values = values[:, :, None] if values.ndim == 2 else values
@@ -216,6 +213,17 @@ def _decode(path: Path, where: str) -> NDArray[Any]:
             f"{where}: {path.name} holds {values.dtype}, wanted 8 or 16 bits, signed integers or floating-point numbers"
         )
     return values
+
+
+def _image(data: bytes) -> NDArray[Any]:
+    """A decoded image; raises ValueError where it is none, also where its header claims to be larger than any."""
+    try:
+        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
+    except cv2.error as error:
+        raise ValueError(f"OpenCV refuses it: {' '.join(error.err.split())}") from error
+    if decoded is None:
+        raise ValueError("it is no image that OpenCV decodes")
+    return np.asarray(decoded)
 
 
 def _rgb(image: NDArray[Any]) -> NDArray[Any]:

@@ -13,7 +13,7 @@ from itertools import starmap
 from typing import Any, TypeVar
 
 from joblib import Parallel, delayed
-from joblib.externals.loky.process_executor import TerminatedWorkerError
+from joblib.externals.loky.process_executor import BrokenProcessPool, TerminatedWorkerError
 
 from preprocessing.artefacts import locks
 from preprocessing.cluster import connected
@@ -49,8 +49,8 @@ def unordered(function: Callable[..., T], tasks: Sequence[tuple[Any, ...]], jobs
         jobs: processes; see `stays_here`.
 
     Raises:
-        EnvironmentProblemError: a worker was killed, or the cluster is lost. Whatever ``function`` raises comes
-            through as it is.
+        EnvironmentProblemError: a worker was killed or broke down, or the cluster is lost. Whatever ``function`` raises
+            comes through as it is.
     """
     if stays_here(tasks, jobs):
         yield from starmap(function, tasks)
@@ -73,24 +73,50 @@ def unordered(function: Callable[..., T], tasks: Sequence[tuple[Any, ...]], jobs
         raise EnvironmentProblemError(
             f"one of {jobs} worker processes was killed, most often because memory ran out: try again with fewer --jobs"
         ) from error
+    except BrokenProcessPool as error:
+        cause = " ".join(str(error).split())
+        raise EnvironmentProblemError(f"one of {jobs} worker processes broke down ({cause}): try again") from error
     if done < len(tasks):
         raise EnvironmentProblemError(f"the workers ended after {done} of {len(tasks)} pieces of work: try again")
 
 
 @contextmanager
 def _interrupts_held_back() -> Iterator[None]:
-    """Ctrl-C comes to this process when the block ends, and never to workers that are started in it.
+    """Signals come to this process when the block ends, and Ctrl-C never to workers that are started in it.
 
-    They inherit what is held back. One that is still importing would otherwise print a traceback.
+    They inherit that Ctrl-C is held back: one that is still importing would otherwise print a traceback, as does one
+    whose parent ends before it has told it what to do. SIGTERM must still end them, so it is only put off here.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        yield
+        with _put_off(signal.SIGTERM):
+            yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _put_off(number: signal.Signals) -> Iterator[None]:
+    """A signal that this process handles is handled when the block ends."""
+    handler, arrived = signal.getsignal(number), False
+    if not callable(handler) or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def keep(_: int, __: object) -> None:
+        nonlocal arrived
+        arrived = True
+
+    signal.signal(number, keep)
+    try:
+        yield
+    finally:
+        signal.signal(number, handler)
+        if arrived:
+            signal.raise_signal(number)
 
 
 def _attached(parent: int, tell: locks.Tell | None, function: Callable[..., T], task: tuple[Any, ...]) -> T:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from preprocessing.errors import ClipRejectedError
+from preprocessing.errors import OUT_OF_MEMORY, ClipRejectedError
 from preprocessing.recordings.contract import Frame, FrameReport, Unreadable
 from preprocessing.recordings.files import FOREIGN_SUFFIXES, STACK_SUFFIXES, frame_number, gaps, in_order, pictures
 
@@ -215,7 +215,12 @@ def is_stack(path: Path) -> bool:
 
 def _decoded(path: Path) -> tuple[str, NDArray[Any]]:
     data = np.frombuffer(_bytes(path), np.uint8)
-    image = cv2.imdecode(data, COLOUR) if len(data) else None  # cv2 raises on nothing
+    try:
+        image = cv2.imdecode(data, COLOUR) if len(data) else None  # cv2 raises on nothing
+    except cv2.error as error:
+        if error.code == OUT_OF_MEMORY:
+            raise
+        image = None  # its header claims to be larger than any picture
     if image is None:
         raise ClipRejectedError("broken_frame", f"{path.name} cannot be decoded as an image")
     if is_stack(path):

@@ -89,6 +89,14 @@ class TestReadSource:
             read_source(source(path))
         assert caught.value.code == "broken_image"
 
+    def test_a_header_that_promises_millions_of_columns(self, tmp_path: Path) -> None:
+        """OpenCV raises an error of its own, which would end the whole data set."""
+        path = tmp_path / "a.pgm"
+        path.write_bytes(b"P5\n99999999 1\n255\n\0\0")
+        with pytest.raises(ClipRejectedError, match=r"a\.pgm cannot be read \(OpenCV refuses it") as caught:
+            read_source(source(path))
+        assert caught.value.code == "broken_image"
+
     def test_a_header_that_promises_terabytes_rejects_one_clip(self, table: Path, tmp_path: Path) -> None:
         """NumPy would ask for the memory first, and the whole data set would end there."""
         with (table.parent / "uv.npy").open("wb") as file:

@@ -257,3 +257,20 @@ def test_the_whole_table(root: Path, cache: Path, config: Config, tmp_path: Path
     assert np.isfinite(table[["value", "low", "high"]].to_numpy(float)).all()
     assert (table["low"] <= table["high"]).all()
     assert told == [(i, 5) for i in range(1, 6)]
+
+
+def test_damaged_measurements_are_made_again(
+    root: Path, cache: Path, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The report would show the other number; a key alone does not tell."""
+    rows = [{"quantity": "landmark error", "value": 1.25, "unit": "px", "n": 4, "wanted": ""}]
+    made: list[int] = []
+    monkeypatch.setattr(truth, "measure", lambda *_: made.append(1) or rows)
+    run = Run(tmp_path / "run")
+    path = truth.write(run, root, cache, config, lambda *_: None)
+    whole = path.read_bytes()
+    truth.write(run, root, cache, config, lambda *_: None)
+    assert len(made) == 1
+    path.write_bytes(whole.replace(b"1.25", b"1.26"))
+    assert truth.write(run, root, cache, config, lambda *_: None).read_bytes() == whole
+    assert len(made) == 2

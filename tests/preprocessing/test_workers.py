@@ -9,10 +9,11 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from preprocessing import worker_leftovers
+from preprocessing import worker_leftovers, workers
 from preprocessing.artefacts.locks import listener, waits_told
 from preprocessing.errors import EnvironmentProblemError
 from preprocessing.workers import unordered
@@ -51,11 +52,41 @@ class TestWorkers:
         with pytest.raises(EnvironmentProblemError, match="fewer --jobs"):
             list(unordered(_die, [(i,) for i in range(4)], jobs=2))
 
+    @pytest.mark.slow
+    def test_a_worker_that_cannot_begin_is_one_sentence(self) -> None:
+        """As one that is interrupted while it unpacks its work."""
+        with pytest.raises(EnvironmentProblemError, match="one of 2 worker processes broke down"):
+            list(unordered(_where, [(Unpackable(),), (Unpackable(),)], jobs=2))  # type: ignore[arg-type]
+
+    def test_sigterm_waits_until_workers_know_what_to_do(self) -> None:
+        """One whose parent ends before prints a traceback."""
+        heard: list[str] = []
+        before = signal.signal(signal.SIGTERM, lambda *_: heard.append("handled"))
+        try:
+            with workers._interrupts_held_back():
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(0.01)
+                heard.append("block ends")
+            assert heard == ["block ends", "handled"]
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
     def test_nothing_watches_the_parent_of_the_command_itself(self) -> None:
         """Else a command that is left alone by its shell would end."""
         before = threading.active_count()
         list(unordered(_where, [(1,), (2,)], jobs=1))
         assert threading.active_count() == before
+
+
+class Unpackable:
+    """Cannot be unpacked in another process."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _interrupted, ()
+
+
+def _interrupted() -> None:
+    raise KeyboardInterrupt
 
 
 def _where(task: int) -> tuple[int, int]:

@@ -135,3 +135,12 @@ class TestFolders:
         report = FrameReport()
         list(image_sequence(tmp_path).read(report=report))
         assert report.gaps == 1
+
+
+def test_a_header_that_promises_millions_of_columns_is_a_broken_frame(tmp_path: Path) -> None:
+    """OpenCV raises an error of its own, which nobody could act on."""
+    for number in (1, 2, 3):
+        (tmp_path / f"img{number}.pgm").write_bytes(b"P5\n99999999 1\n255\n\0\0")
+    with pytest.raises(ClipRejectedError, match="cannot be decoded as an image") as caught:
+        list(image_sequence(tmp_path).read())
+    assert caught.value.code == "broken_frame"
