@@ -115,8 +115,10 @@ def tilt_of(transform: Transform) -> float:
 def warp(frame: NDArray[Any], transform: Transform, size: int, interpolation: int = cv2.INTER_LANCZOS4) -> NDArray[Any]:
     """``frame`` (H, W[, C]) seen through ``transform`` as a (size, size[, C]) crop; outside repeats the border.
 
-    Lanczos, because OpenCV's cubic kernel (a = -0.75) displaces texture by up to 0.045 px depending on the sub-pixel
-    phase, which is false motion in a drifting clip; Lanczos stays below 0.01 px, and bilinear blurs phase by phase.
+    Lanczos, because OpenCV's cubic kernel (a = -0.75) displaces texture by up to 0.05 px depending on the sub-pixel
+    phase, which is false motion in a drifting clip, and bilinear blurs phase by phase. Known limit: OpenCV 5 rounds the
+    places of its Lanczos warp to 1/32 px, so that a shift of 0.05 px (cosine 0.83, sine 0.56) moves texture by 0.006 px
+    and one of 0.1 px by 0.115 px.
 
     Faces more than twice the crop's scale are averaged down first (a plain warp would skip pixels and alias).
     """
