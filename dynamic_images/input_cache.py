@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -93,6 +93,25 @@ def _needed(one: ClipInput) -> set[str]:
 def input_path(folder: ClipFolder, one: InputUse) -> Path:
     """The file of an input in a clip's folder."""
     return folder / f"{one.label}.npy"
+
+
+def recorded_digests(cache: Path, clip_ids: Sequence[str], uses: Sequence[InputUse]) -> dict[str, dict[str, str]]:
+    """File of each input → clip id → digest in the clip's record: by them it is known later what was read."""
+    return {
+        name: {clip_id: clip_folder(cache, clip_id).recorded(name) for clip_id in clip_ids}
+        for name in dict.fromkeys(f"{one.label}.npy" for one in uses)
+    }
+
+
+def changed_clips(cache: Path, origins: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Clips whose inputs in the cache are no longer those of `recorded_digests`: made again otherwise, or gone."""
+    found = [
+        clip_id
+        for name, digests in origins.items()
+        for clip_id, digest in digests.items()
+        if clip_folder(cache, clip_id).recorded(name) != digest
+    ]
+    return list(dict.fromkeys(found))
 
 
 def made_inputs(folder: ClipFolder) -> list[InputUse]:

@@ -75,6 +75,24 @@ def recorded_stages(root: Path, clip_ids: Sequence[str]) -> StageSettings:
         raise ToolkitError(f"{root} was made by another version ({error}): run `mer dataset {root.name}`") from error
 
 
+def check_alike(root: Path, clip_ids: Sequence[str]) -> None:
+    """Refuse clips of one data set that were not all made under the same settings, as while a command changes them.
+
+    Raises:
+        ToolkitError: naming two of them.
+    """
+    first: dict[str, tuple[str, Any]] = {}
+    for clip_id in clip_ids:
+        folder = clip_folder(root, clip_id)
+        found = [None if (entry := folder.entry(name)) is None else entry.settings for name in STAGES]
+        other, wanted = first.setdefault(clip_id.split("/", 1)[0], (clip_id, found))
+        if found != wanted:
+            raise ToolkitError(
+                f"{clip_id} was not made under the same settings as {other}: run `mer dataset {root.name}` again, or "
+                "wait until the command that changes them has ended"
+            )
+
+
 def build_dataset(
     clips: Sequence[Clip],
     root: Path,

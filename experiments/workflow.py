@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dynamic_images.pipeline import recorded_stages
+from dynamic_images.input_cache import changed_clips
+from dynamic_images.pipeline import check_alike, recorded_stages
 from experiments.config import Config, all_sections, load_config
 from experiments.preparation import (
     SYNTHETIC,
@@ -28,7 +29,7 @@ from experiments.scoring.protocols import Protocol, find_protocol
 from preprocessing.artefacts.files import remove_leftovers, write_text
 from preprocessing.artefacts.locks import locked
 from preprocessing.artefacts.manifest import read_manifest
-from preprocessing.errors import UsageError
+from preprocessing.errors import ToolkitError, UsageError
 
 if TYPE_CHECKING:
     from experiments.runs.systems import System
@@ -88,6 +89,8 @@ def prepare(
     others = tuple(system(name, find_system(name).Settings()) for name in names)
     uses = [use for one in (own, *others) for use in one.inputs]
     data = labelled_tensors(paths, config, uses, jobs, given)
+    if paths.dataset.has_frames:
+        check_alike(paths.cache, data.clip_ids)
     protocol = find_protocol(config["evaluation"].protocol, config["evaluation"].k)
     protocol(data.subjects)  # too few subjects: tell it now
     return Job(paths, config, own, data, protocol, others)
@@ -237,6 +240,8 @@ def _final(
         step(0, 1, f"{len(job.data)} clips, {job.system.training.epochs} epochs")
         # of the pictures themselves, whatever the settings say now
         stages = recorded_stages(paths.cache, job.data.clip_ids)
+        if changed_clips(paths.cache, job.data.origins):
+            raise ToolkitError(f"clips in {paths.cache} were made again since they were read: start this command again")
         train_final(job.data, out, job.system, stages, facts, judged(run) if judge else None)
         step(1, 1, str(out))
     return out

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dynamic_images.clip_input import PLANAR, InputUse, Kind
-from dynamic_images.input_cache import build_inputs, input_path
+from dynamic_images.input_cache import build_inputs, changed_clips, input_path, recorded_digests
 from dynamic_images.inputs import use
 from preprocessing.artefacts.clip_folder import ClipFolder, clip_folder
 from preprocessing.errors import ToolkitError
@@ -35,6 +35,7 @@ class ClipTensors:
             (N, C, H, W), frames are (N, T, C, H, W), features (N, C). float32, features float64; in the input's unit
             until a `Scaler` has divided them.
         kinds: name → kind of the input; those that are not named are images.
+        origins: file → clip id → digest of what was read, if the inputs come from a cache.
     """
 
     clip_ids: tuple[str, ...]
@@ -43,6 +44,7 @@ class ClipTensors:
     classes: tuple[str, ...]
     inputs: dict[str, Tensor]
     kinds: Mapping[str, Kind] = field(default_factory=dict)
+    origins: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         lengths = {len(self.clip_ids), len(self.subjects), len(self.labels), *map(len, self.inputs.values())}
@@ -98,7 +100,7 @@ def load_clips(
 
     Raises:
         ToolkitError: no usable clip, a stage or a file that is missing, an array that is not finite or not of the
-            input's shape, or a label that is not a class.
+            input's shape, a label that is not a class, or another process made clips again while they were read.
         ValueError: ``labels`` and ``manifest`` differ in length.
     """
     if labels is not None and len(labels) != len(manifest):
@@ -111,14 +113,23 @@ def load_clips(
     clip_ids = tuple(str(manifest["clip_id"].iloc[i]) for i in usable)
     uses = [use(one) if isinstance(one, str) else one for one in inputs]
     build_inputs(cache, clip_ids, uses, jobs)
-    return ClipTensors(
+    origins = recorded_digests(cache, clip_ids, uses)
+    data = ClipTensors(
         clip_ids=clip_ids,
         subjects=tuple(str(manifest["subject"].iloc[i]) for i in usable),
         labels=_label_indices(clip_ids, None if labels is None else [labels[i] for i in usable], classes),
         classes=tuple(classes),
         inputs={one.name: _stack(cache, clip_ids, one, size) for one in uses},
         kinds={one.name: one.kind for one in uses},
+        origins=origins,
     )
+    changed = changed_clips(cache, origins)
+    if changed:
+        raise ToolkitError(
+            f"{len(changed)} clips in {cache}, such as {changed[0]}, were made again while they were read: start again "
+            "when the other command has ended, or give each its own --cache"
+        )
+    return data
 
 
 def subset(data: ClipTensors, indices: Sequence[int] | NDArray[np.integer] | Tensor) -> ClipTensors:

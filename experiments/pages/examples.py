@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,12 @@ IMAGE_SIDE = 160
 CLIPS_PER_GROUP, MISTAKES = 4, 8
 
 
-def clip_groups(predictions: pd.DataFrame, manifest: pd.DataFrame, cache: Path) -> dict[str, list[dict[str, Any]]]:
+def clip_groups(
+    predictions: pd.DataFrame, manifest: pd.DataFrame, cache: Path, changed: Collection[str] = ()
+) -> dict[str, list[dict[str, Any]]]:
     """Clips by what they are an example of, none twice; a group without clips is not there.
+
+    Of clips that were ``changed`` since they were read no picture is shown, and no number of their frames.
 
     ``Worst mistakes`` are wrong under most seeds, those with the lowest probability of the true class first.
     """
@@ -42,7 +46,14 @@ def clip_groups(predictions: pd.DataFrame, manifest: pd.DataFrame, cache: Path) 
     rows = dict(list(predictions.groupby("clip_id")))
     return {
         title: [
-            _clip(c, rows[c], float(means["p_true"][c]), facts.loc[c] if c in facts.index else None, cache, titles)
+            _clip(
+                c,
+                rows[c],
+                float(means["p_true"][c]),
+                facts.loc[c] if c in facts.index and c not in changed else None,
+                None if c in changed else cache,
+                titles,
+            )
             for c in clips
         ]
         for title, clips in groups.items()
@@ -51,7 +62,12 @@ def clip_groups(predictions: pd.DataFrame, manifest: pd.DataFrame, cache: Path) 
 
 
 def _clip(
-    clip_id: str, rows: pd.DataFrame, p_true: float, facts: pd.Series | None, cache: Path, titles: Mapping[str, str]
+    clip_id: str,
+    rows: pd.DataFrame,
+    p_true: float,
+    facts: pd.Series | None,
+    cache: Path | None,
+    titles: Mapping[str, str],
 ) -> dict[str, Any]:
     votes = rows["y_pred"].value_counts(sort=True)
     voted = str(votes.index[0])
@@ -69,7 +85,10 @@ def _clip(
         "fps": float(has["fps"]) if "fps" in has else None,
         "apex": int(has["apex"] - has["onset"]) if {"apex", "onset"} <= set(has) else None,
         "apex_source": has.get("apex_source", ""),
-        "images": {label: picture(clip_folder(cache, clip_id) / f"{name}.png") for name, label in titles.items()},
+        "images": {
+            label: None if cache is None else picture(clip_folder(cache, clip_id) / f"{name}.png")
+            for name, label in titles.items()
+        },
     }
 
 

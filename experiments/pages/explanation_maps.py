@@ -8,7 +8,7 @@ in strength.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ GLOW = 0.75
 Picture = NDArray[np.uint8]
 
 
-def explained(run: Run, cache: Path, clips: Sequence[str]) -> dict[str, Any] | None:
+def explained(run: Run, cache: Path, clips: Sequence[str], changed: Collection[str] = ()) -> dict[str, Any] | None:
     """What the report's section is filled with; None if the run has no explanations.
 
     Those of other predictions, or of another version, are not shown: ``{"stale": True}``.
@@ -38,6 +38,7 @@ def explained(run: Run, cache: Path, clips: Sequence[str]) -> dict[str, Any] | N
         run: the run folder.
         cache: ``cache/<dataset>``: dynamic images and crops.
         clips: clips to show, of those that are there.
+        changed: clips that were made again since they were read; their pictures are not what the maps are about.
     """
     numbers = read_numbers(run)
     if numbers is None:
@@ -51,19 +52,28 @@ def explained(run: Run, cache: Path, clips: Sequence[str]) -> dict[str, Any] | N
         "titles": TITLES,
         "short": {stream: titled(stream) for stream in inputs},
         "classes": [
-            _mean_row(name, maps, np.flatnonzero(maps["y_true"] == name), inputs, cache)
+            _mean_row(name, maps, np.flatnonzero(maps["y_true"] == name), inputs, cache, changed)
             for name in numbers["occlusion"][0]["by_class"]
             if (maps["y_true"] == name).any()
         ],
-        "shown": [_clip_row(place[clip_id], maps, inputs, cache) for clip_id in clips if clip_id in place],
+        "shown": [
+            _clip_row(place[clip_id], maps, inputs, cache)
+            for clip_id in clips
+            if clip_id in place and clip_id not in changed
+        ],
     }
 
 
 def _mean_row(
-    name: str, maps: Mapping[str, NDArray[Any]], rows: NDArray[np.intp], inputs: Iterable[str], cache: Path
+    name: str,
+    maps: Mapping[str, NDArray[Any]],
+    rows: NDArray[np.intp],
+    inputs: Iterable[str],
+    cache: Path,
+    changed: Collection[str],
 ) -> dict[str, Any]:
     """Mean map of a class's clips over their mean onset face: crops are aligned, so that places mean the same."""
-    faces = [_onset(cache, str(maps["clip_id"][i])) for i in rows]
+    faces = [_onset(cache, clip) for i in rows if (clip := str(maps["clip_id"][i])) not in changed]
     there = [face for face in faces if face is not None]
     face = np.mean(there, axis=0).astype(np.uint8) if there else None
     cells = {

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
+from dynamic_images.input_cache import changed_clips
 from dynamic_images.inspection.pages import page_environment
 from dynamic_images.inspection.pictures import caption
 from experiments.pages import report_figures
@@ -55,7 +56,8 @@ def _write(run: Run, cache: Path) -> Path:
     about, metrics = run.about(), run.metrics()
     predictions, manifest = run.predictions(), read_manifest(cache)
     metrics["datasets"] = [{**part, "rows": _ordered(part["rows"])} for part in metrics["datasets"]]
-    groups = clip_groups(predictions, manifest, cache)
+    changed = frozenset(changed_clips(cache, run.origins()))
+    groups = clip_groups(predictions, manifest, cache, changed)
     environment = page_environment(Path(__file__).parent / "templates")
     text = environment.get_template("report.html").render(
         name=run.name,
@@ -75,7 +77,10 @@ def _write(run: Run, cache: Path) -> Path:
         sections=drawn_sections(environment, run, about, predictions, manifest),
         truth=_truth(run),
         groups=groups,
-        explained=explained(run, cache, [clip["clip_id"] for clips in groups.values() for clip in clips[:EXPLAINED]]),
+        changed=len(changed),
+        explained=explained(
+            run, cache, [clip["clip_id"] for clips in groups.values() for clip in clips[:EXPLAINED]], changed
+        ),
         caption=caption(manifest),
         config=run.config_file.read_text(encoding="utf-8") if run.config_file.is_file() else None,
     )

@@ -136,7 +136,7 @@ def run_folds(
     keys = fold_keys(data, folds, seeds, system)
     link = {} if cache is None else {"cache": run.link_to(cache)}
     with run.locked("training folds"):
-        run.begin({"protocol": protocol, **link, **_about(data, folds, seeds, system)})
+        run.begin({"protocol": protocol, **link, **_about(data, folds, seeds, system)}, data.origins)
         todo, done = [], 0
         for seed, fold in keys:
             if read_fold(run.fold(seed, fold.name), keys[seed, fold]) is None:

@@ -4,6 +4,7 @@
       config.toml                  every resolved setting
       data.json                    which data: data set, copy, label scheme, clips per class
       run.json                     what ran: system, settings, inputs, classes, seeds, protocol, digests, cache
+      inputs.json                  digests of the files that were read, by file and clip
       folds/<seed>-<fold>/         predictions.csv, history.csv, done.json (key and digests; written last), and the
                                    further arrays of a system that leaves any
       predictions.csv              all folds and seeds, sorted by seed and clip id
@@ -82,6 +83,11 @@ class Run:
         return self.folder / "run.json"
 
     @property
+    def inputs_file(self) -> Path:
+        """Digests of the files that were read, by file and clip."""
+        return self.folder / "inputs.json"
+
+    @property
     def predictions_file(self) -> Path:
         """Predictions of all folds and seeds."""
         return self.folder / PREDICTIONS
@@ -134,13 +140,19 @@ class Run:
                 remove_leftovers(self.folder / name, alone=True)
             yield
 
-    def begin(self, about: Mapping[str, Any]) -> None:
-        """Write ``run.json``. Tables and scores of another run in this folder go first, so that they never mix."""
+    def begin(self, about: Mapping[str, Any], origins: Mapping[str, Mapping[str, str]]) -> None:
+        """Write ``run.json`` and ``inputs.json``; tables and scores of another run go first, so that they never mix.
+
+        Args:
+            about: what runs.
+            origins: see `fusion_net.inputs.ClipTensors`.
+        """
         text = _as_text(about)
         if not self.about_file.is_file() or self.about_file.read_bytes() != text.encode():
             self.metrics_file.unlink(missing_ok=True)
             self.predictions_file.unlink(missing_ok=True)
         write_text(self.about_file, text)
+        write_json(self.inputs_file, {"files": origins})
 
     def about(self) -> dict[str, Any]:
         """What ran, from ``run.json``.
@@ -152,6 +164,10 @@ class Run:
         if not self.folder.is_dir():
             raise UsageError(f"{self.folder} does not exist: give the folder of a run")
         return read_json(self.about_file)
+
+    def origins(self) -> dict[str, dict[str, str]]:
+        """File → clip id → digest of what was read, from ``inputs.json``; empty for a run of an earlier version."""
+        return dict(read_json(self.inputs_file)["files"]) if self.inputs_file.is_file() else {}
 
     def metrics(self) -> dict[str, Any]:
         """Scores, from ``metrics.json``."""

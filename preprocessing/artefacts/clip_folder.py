@@ -84,6 +84,11 @@ class ClipFolder:
         marks = self._marks()
         return {name: marks[name][1].digest for name in names}
 
+    def recorded(self, name: str) -> str:
+        """Recorded digest of a file; empty if no finished stage wrote one of that name."""
+        found = self._marks().get(name)
+        return "" if found is None else found[1].digest
+
     def record(self) -> dict[str, Any]:
         """The record, or an empty one where there is none that parses (then nothing counts as done)."""
         return read_record(self.folder)

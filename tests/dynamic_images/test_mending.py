@@ -18,7 +18,7 @@ import pytest
 from dynamic_images.build import ImageSettings
 from dynamic_images.input_cache import build_inputs
 from dynamic_images.inputs import use
-from dynamic_images.pipeline import StageSettings, build_dataset
+from dynamic_images.pipeline import StageSettings, build_dataset, check_alike
 from preprocessing.artefacts.clip_folder import Damage, clip_folder
 from preprocessing.artefacts.manifest import MANIFEST, read_manifest
 from preprocessing.artefacts.record import RECORD, Entry, stored
@@ -213,6 +213,15 @@ class TestAtOnce:
             assert all("made again by another process under other settings" in words for code, words in codes if code)
         assert read_manifest(root)["clip_id"].tolist() == [clip.clip_id]
         assert not list(root.rglob(".*")), "something was left behind"
+
+
+def test_clips_of_two_settings_are_not_taken_for_one_kind(clip: Clip, root: Path) -> None:
+    other = dataclasses.replace(clip, clip_id="toy/s1/b")
+    build_dataset([other], root, LINEAR)
+    with pytest.raises(ToolkitError, match=r"toy/s1/b was not made under the same settings as toy/s1/a: run `mer dat"):
+        check_alike(root, ["toy/s1/a", "toy/s1/b"])
+    build_dataset([other], root, SETTINGS)
+    check_alike(root, ["toy/s1/a", "toy/s1/b"])
 
 
 def test_an_input_that_another_process_makes_meanwhile_is_no_other_artefact(clip: Clip, root: Path) -> None:

@@ -102,6 +102,6 @@ def test_scores_of_another_run_do_not_outlive_its_start(
 ) -> None:
     """Killed halfway, a run with other settings would stand beside the scores of the one before it."""
     about = read_json(finished.about_file)
-    finished.begin(change(about))
+    finished.begin(change(about), {})
     kept = change(about) == about
     assert finished.metrics_file.exists() == finished.predictions_file.exists() == kept

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+import fusion_net.inputs
 from dynamic_images.clip_input import ClipArtefacts, ClipInput, InputUse, Kind
 from dynamic_images.frames import grey_frames, sample_indices
-from dynamic_images.input_cache import input_path
+from dynamic_images.input_cache import changed_clips, input_path
 from dynamic_images.inputs import use
 from fusion_net.inputs import UNLABELLED, ClipTensors, load_clips, resize, subset
 from fusion_net.models.afn import INPUTS
@@ -45,6 +46,30 @@ def write_cache(cache: Path, n: int = 4, side: int = 12) -> pd.DataFrame:
             images = {name: np.full((side, side, 3), 10.0 * k - i, np.float32) for k, name in enumerate(INPUTS)}
             write_stage(cache, clip_id, "images", **images)
     return pd.DataFrame(rows)
+
+
+def test_what_was_read_is_known_later(tmp_path: Path) -> None:
+    data = load_clips(write_cache(tmp_path), tmp_path, INPUTS, CLASSES, None, size=12)
+    assert changed_clips(tmp_path, subset(data.only(INPUTS[:1]), [0]).origins) == []
+    write_stage(tmp_path, "toy/s1/c2", "images", **{name: np.ones((12, 12, 3), np.float32) for name in INPUTS})
+    assert changed_clips(tmp_path, data.origins) == ["toy/s1/c2"]
+
+
+def test_clips_that_another_command_makes_again_meanwhile_are_not_learnt_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One half would be of old, one of new settings."""
+    manifest, read = write_cache(tmp_path), fusion_net.inputs._read
+
+    def slowly(folder: Any, clip_id: str, one: InputUse) -> NDArray[Any]:
+        array = read(folder, clip_id, one)
+        if clip_id == "toy/s1/c2":
+            write_stage(tmp_path, "toy/s0/c0", "images", **{name: np.ones((12, 12, 3), np.float32) for name in INPUTS})
+        return array
+
+    monkeypatch.setattr(fusion_net.inputs, "_read", slowly)
+    with pytest.raises(ToolkitError, match=r"1 clips in .*, such as toy/s0/c0, were made again while they were read"):
+        load_clips(manifest, tmp_path, INPUTS, CLASSES, None, size=12)
 
 
 def one_clip(cache: Path, one: InputUse, size: int = 4) -> torch.Tensor:

@@ -245,6 +245,18 @@ def test_epochs_are_whole_numbers_on_the_axis(finished: Run, toy_cache: Path) ->
     assert ">1<" in curves and ">2<" in curves and ">1.2<" not in curves and ">1.0<" not in curves
 
 
+def test_pictures_of_clips_that_were_made_again_are_left_out_and_it_says_so(finished: Run, toy_cache: Path) -> None:
+    """The scores are of what was read; what other settings put in its place since would only look like it."""
+    clips = list(finished.predictions()["clip_id"].unique())
+    before = written(finished, toy_cache)
+    finished.begin(finished.about(), {"temporal_ranked.npy": dict.fromkeys(clips[:-1], "what it was")})
+    after = written(finished, toy_cache)
+    assert "made again" not in before.text
+    assert f"{len(clips) - 1} clips were made again under other settings since this run read them" in after.text
+    missing = [page.text.count("no picture") for page in (before, after)]
+    assert missing[0] == 0 < missing[1]
+
+
 def test_an_unfinished_run_is_named(tmp_path: Path, toy_cache: Path, finished: Run) -> None:
     with pytest.raises(ToolkitError, match=r"run\.json does not exist: has `mer train` finished"):
         write_report(Run(tmp_path), toy_cache)
