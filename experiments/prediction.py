@@ -258,7 +258,7 @@ def _write(found: Predictions, out: Path) -> None:
         "experimental": EXPERIMENTAL if found.proposals or found.table.get("spotted", pd.Series()).any() else None,
         "clips": records,
     }
-    write_json(out / JSON, content)
+    write_json(out / JSON, content, sealed=False)
     write_text(out / PAGE, render(found, out))
 
 

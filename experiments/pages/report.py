@@ -82,7 +82,7 @@ def _write(run: Run, cache: Path) -> Path:
             run, cache, [clip["clip_id"] for clips in groups.values() for clip in clips[:EXPLAINED]], changed
         ),
         caption=caption(manifest),
-        config=run.config_file.read_text(encoding="utf-8") if run.config_file.is_file() else None,
+        config=run.config_text(),
     )
     write_text(run.report_file, text)
     return run.report_file

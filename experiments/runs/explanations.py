@@ -17,7 +17,6 @@ person are under one network (what every map shares).
 
 from __future__ import annotations
 
-import json
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -32,7 +31,7 @@ from scipy.stats import spearmanr
 from dynamic_images.clip_input import PLANAR
 from dynamic_images.motion_intensity import face_parts
 from experiments.runs.folds import OnFold, data_digest, fold_keys, over_clips
-from experiments.runs.run import Run, read_fold, to_csv, write_json
+from experiments.runs.run import Run, read_fold, read_json, to_csv, write_json
 from experiments.runs.systems import FittedNetwork, Network, System, side_of
 from experiments.scoring.protocols import Fold, Protocol, leave_one_subject_out
 from experiments.scoring.statistics import mean_interval
@@ -326,7 +325,7 @@ def read_numbers(run: Run) -> dict[str, Any] | None:
     path = run.explanations / NUMBERS
     if not path.is_file():
         return None
-    numbers: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    numbers = read_json(path, "run `mer explain` again")
     current = numbers.get("version") == VERSION and numbers.get("predictions") == digest_of_predictions(run)
     return numbers if current else None
 

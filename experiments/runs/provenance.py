@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,8 +10,7 @@ from typing import Any
 import pandas as pd
 
 from experiments.progress import Progress
-from experiments.runs.run import Run, read_json
-from preprocessing.artefacts.files import write_text
+from experiments.runs.run import Run, read_json, write_json
 from preprocessing.artefacts.plain import plain
 from preprocessing.datasets import ClipDataset, Dataset, DataSettings, LabelRule, Survey, find_dataset, survey
 from preprocessing.datasets.reading import check as survey_page
@@ -31,18 +29,18 @@ def describe(cache: Path, clips: Sequence[Any], settings: DataSettings, found: S
     summary = f"{cache.name}: {len(clips)} clips of {people} subjects{words}" if found is None else found.summary
     findings = [] if found is None else [plain(finding) for finding in found.findings]
     content = {"summary": summary, "settings": plain(settings), "findings": findings}
-    write_text(cache / DESCRIPTION, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    write_json(cache / DESCRIPTION, content)
 
 
 def description(cache: Path) -> str:
     """Which copy of the data set the artefacts come from; empty for a composite."""
-    return str(_read(cache / DESCRIPTION).get("summary", ""))
+    return str(_described(cache).get("summary", ""))
 
 
 def keep(run: Run, dataset: Dataset, summary: Sequence[str]) -> None:
     """Keep with a run which data it was made of."""
     content = {"dataset": dataset.name, "summary": list(summary)}
-    write_text(run.data_file, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    write_json(run.data_file, content)
 
 
 def dataset_of(run: Run) -> str:
@@ -56,7 +54,7 @@ def dataset_of(run: Run) -> str:
 
 def data_summary(run: Run) -> list[str]:
     """The lines on data source, label scheme and clips per class that were kept with a run."""
-    return list(_read(run.data_file).get("summary", []))
+    return list(read_json(run.data_file)["summary"]) if run.data_file.exists() else []
 
 
 def check_settings(cache: Path, settings: DataSettings) -> None:
@@ -65,7 +63,7 @@ def check_settings(cache: Path, settings: DataSettings) -> None:
     Raises:
         UsageError: naming the setting, what it was and what is wanted.
     """
-    kept = _read(cache / DESCRIPTION)
+    kept = _described(cache)
     made = kept.get("settings", {})
     for name in settings.given if kept else ():
         if made.get(name) != getattr(settings, name):
@@ -125,5 +123,7 @@ def _undecodable(found: Survey, progress: Progress) -> list[str]:
     return broken
 
 
-def _read(path: Path) -> dict[str, Any]:
-    return dict(json.loads(path.read_text("utf-8"))) if path.is_file() else {}
+def _described(cache: Path) -> dict[str, Any]:
+    path = cache / DESCRIPTION
+    again = f"run `mer dataset {cache.name}` again, with its --root, which writes it anew"
+    return read_json(path, again) if path.exists() else {}

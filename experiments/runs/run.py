@@ -33,13 +33,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from experiments.scoring.summary import COLUMNS
-from preprocessing.artefacts.files import digest, remove_leftovers, write_bytes, write_text
+from preprocessing.artefacts.files import digest, key_of, remove_leftovers, write_bytes, write_text
 from preprocessing.artefacts.locks import locked
 from preprocessing.errors import ToolkitError, UsageError
 
 PREDICTIONS, HISTORY, DONE = "predictions.csv", "history.csv", "done.json"
 WAIT = 10.0
 """Seconds that a run, a model or predictions are waited for: a page is written by then, a network is not trained."""
+DIGEST = "digest"
+"""Key of the digest over the rest of a JSON file of a run or of a cache."""
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "pandas", "torch")
 
 
@@ -167,15 +169,35 @@ class Run:
 
     def origins(self) -> dict[str, dict[str, str]]:
         """File → clip id → digest of what was read, from ``inputs.json``; empty for a run of an earlier version."""
-        return dict(read_json(self.inputs_file)["files"]) if self.inputs_file.is_file() else {}
+        return dict(read_json(self.inputs_file)["files"]) if self.inputs_file.exists() else {}
 
     def metrics(self) -> dict[str, Any]:
         """Scores, from ``metrics.json``."""
         return read_json(self.metrics_file)
 
     def predictions(self) -> pd.DataFrame:
-        """Predictions of all folds and seeds."""
-        return read_predictions(self.predictions_file)
+        """Predictions of all folds and seeds.
+
+        Raises:
+            ToolkitError: the table is not there, is none, or is not the one that the scores were taken from.
+        """
+        table = read_predictions(self.predictions_file)
+        if self.metrics_file.is_file() and self.metrics().get("predictions") != digest(self.predictions_file):
+            raise ToolkitError(f"{self.predictions_file} is not the table that was scored: run `mer train` again")
+        return table
+
+    def config_text(self) -> str | None:
+        """``config.toml`` as it stands; None where there is none.
+
+        Raises:
+            ToolkitError: it cannot be read as text.
+        """
+        try:
+            return self.config_file.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError) as error:
+            raise ToolkitError(f"{self.config_file} cannot be read ({error}): run `mer train` again") from error
 
     def cache(self) -> Path:
         """The cache folder that the run's clips came from.
@@ -231,10 +253,11 @@ def read_predictions(path: Path) -> pd.DataFrame:
         table = pd.read_csv(path, dtype={**text, "seed": int}, keep_default_na=False)
     except FileNotFoundError as error:
         raise ToolkitError(f"{path} does not exist: has `mer train` finished for this run?") from error
-    except ValueError as error:
-        raise ToolkitError(f"{path} cannot be read as a prediction table: {error}") from error
+    except (OSError, ValueError) as error:
+        raise ToolkitError(f"{path} is no prediction table ({error}): run `mer train` again") from error
     if any(name not in table for name in COLUMNS):
-        raise ToolkitError(f"{path} is no prediction table: wanted the columns {', '.join(COLUMNS)}")
+        wanted = ", ".join(COLUMNS)
+        raise ToolkitError(f"{path} is no prediction table: wanted the columns {wanted}; run `mer train` again")
     return table
 
 
@@ -261,7 +284,7 @@ def write_fold(folder: Path, key: str, result: FoldResult) -> None:
 def read_fold(folder: Path, key: str) -> FoldResult | None:
     """A finished fold, or None if it is missing, was made under another key, or is damaged."""
     try:
-        done = json.loads((folder / DONE).read_text(encoding="utf-8"))
+        done = read_json(folder / DONE)
         if done["key"] != key or any(digest(folder / name) != written for name, written in done["files"].items()):
             return None
         text = (folder / HISTORY).read_text(encoding="utf-8")
@@ -273,26 +296,35 @@ def read_fold(folder: Path, key: str) -> FoldResult | None:
         return None
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write JSON whole or not at all; NaN becomes null (n/a)."""
-    write_text(path, _as_text(content))
+def write_json(path: Path, content: Mapping[str, Any], sealed: bool = True) -> None:
+    """Write JSON whole or not at all; NaN becomes null (n/a).
+
+    Args:
+        path: the file.
+        content: what it holds.
+        sealed: with a digest over the content, without which `read_json` does not believe it.
+    """
+    write_text(path, _as_text(content, sealed))
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read what `write_json` wrote.
+def read_json(path: Path, again: str = "run `mer train` again, finished folds are reused") -> dict[str, Any]:
+    """Read what `write_json` wrote; ``again`` says how it is written anew.
 
     Raises:
-        ToolkitError: the file is not there or does not parse.
+        ToolkitError: the file is not there, cannot be read, or is not as it was written.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+        whole = isinstance(content, dict) and content.pop(DIGEST, None) == key_of(content)
     except FileNotFoundError as error:
         raise ToolkitError(f"{path} does not exist: has `mer train` finished for this run?") from error
-    except ValueError as error:
-        raise ToolkitError(f"{path} is not JSON ({error}): run `mer train` again, finished folds are reused") from error
-    if not isinstance(content, dict):
-        raise ToolkitError(f"{path} holds a {type(content).__name__}, wanted an object")
-    return content
+    except OSError as error:
+        raise ToolkitError(f"{path} cannot be read ({error.strerror}): {again}") from error
+    except (ValueError, RecursionError) as error:
+        raise ToolkitError(f"{path} is not JSON ({error}): {again}") from error
+    if not whole:
+        raise ToolkitError(f"{path} is not as it was written, or was written by another version: {again}")
+    return dict(content)
 
 
 def library_versions() -> dict[str, str]:
@@ -300,8 +332,10 @@ def library_versions() -> dict[str, str]:
     return {name: version(name) for name in LIBRARIES}
 
 
-def _as_text(content: Mapping[str, Any]) -> str:
-    return json.dumps(_without_nan(content), indent=1, allow_nan=False) + "\n"
+def _as_text(content: Mapping[str, Any], sealed: bool = True) -> str:
+    plain = json.loads(json.dumps(_without_nan(content), allow_nan=False))
+    seal = {DIGEST: key_of(plain)} if sealed else {}
+    return json.dumps({**plain, **seal}, indent=1, allow_nan=False) + "\n"
 
 
 def _npy(array: NDArray[Any]) -> bytes:

@@ -232,7 +232,7 @@ def test_a_system_that_looks_at_nothing_has_a_report(
 def test_which_data_it_was_is_told(finished: Run, toy_cache: Path) -> None:
     lines = ["toy: 25 clips of 5 subjects, table of <2020>", "label scheme 3: 24 clips of 4 subjects"]
     assert lines[0] not in written(finished, toy_cache).text
-    finished.data_file.write_text(json.dumps({"dataset": "toy", "summary": lines}))
+    write_json(finished.data_file, {"dataset": "toy", "summary": lines})
     text = written(finished, toy_cache).text
     assert all(line in text for line in lines)
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +19,7 @@ from experiments.runs.explanations import (
     rank_correlation,
     read_numbers,
 )
-from experiments.runs.run import Run, read_predictions, to_csv
+from experiments.runs.run import Run, read_json, read_predictions, to_csv, write_json
 from experiments.runs.systems import Network, System
 from fusion_net.inputs import ClipTensors
 from preprocessing.artefacts.clip_folder import clip_folder
@@ -124,7 +123,7 @@ def test_other_clips_or_other_settings_are_refused(
 def test_a_run_of_other_source_code_is_refused(
     finished: Run, toy_data: ClipTensors, faces: Path, tiny: Network
 ) -> None:
-    finished.about_file.write_text(json.dumps(finished.about() | {"source": "of yesterday"}))
+    write_json(finished.about_file, finished.about() | {"source": "of yesterday"})
     with pytest.raises(
         ToolkitError, match=r"made with other source code of the system \(of yesterday, now [0-9a-f]+\)"
     ):
@@ -157,9 +156,9 @@ def test_a_network_that_predicts_otherwise_is_not_explained(
     table = read_predictions(folder / "predictions.csv")
     table[["p_calm", "p_happy"]] = table[["p_happy", "p_calm"]]
     (folder / "predictions.csv").write_text(to_csv(table))
-    done = json.loads((folder / "done.json").read_text())
+    done = read_json(folder / "done.json")
     done["files"]["predictions.csv"] = digest(folder / "predictions.csv")
-    (folder / "done.json").write_text(json.dumps(done))
+    write_json(folder / "done.json", done)
     with pytest.raises(ToolkitError, match="so it is another network"):
         explain(toy_data, finished, faces, tiny)
 
@@ -167,7 +166,7 @@ def test_a_network_that_predicts_otherwise_is_not_explained(
 def test_one_seed_has_no_second_training_to_compare_with(
     finished: Run, toy_data: ClipTensors, faces: Path, tiny: Network
 ) -> None:
-    finished.about_file.write_text(json.dumps(finished.about() | {"seeds": [0]}))
+    write_json(finished.about_file, finished.about() | {"seeds": [0]})
     explain(toy_data, finished, faces, tiny)
     numbers = read_numbers(finished)
     assert numbers is not None and "again" not in numbers["sanity"][0]

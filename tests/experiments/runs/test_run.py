@@ -7,15 +7,19 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from experiments.runs import provenance
 from experiments.runs import run as run_files
 from experiments.runs.run import FoldResult, Run, read_fold, read_predictions, to_csv, write_fold, write_json
 from experiments.scoring.summary import COLUMNS, check_predictions, summarise
 from preprocessing.artefacts.files import scratch_path
+from preprocessing.datasets import DataSettings
 from preprocessing.errors import ToolkitError, UsageError
 
 Guesses = Callable[..., pd.DataFrame]
@@ -273,6 +277,50 @@ def test_a_class_without_clips_is_null_and_named(tmp_path: Path, guesses: Guesse
     assert back["classes"][3] == {"name": "fear", "clips": 0, "precision": None, "recall": None, "f1": None}
     assert back["rows"][0]["uf1"]["value"] == 1  # 0.75 if the absent class counted as 0
     assert "'fear'" in back["undefined"][0]
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("run.json", Run.about),
+        ("metrics.json", Run.metrics),
+        ("data.json", provenance.data_summary),
+        ("inputs.json", Run.origins),
+        ("predictions.csv", Run.predictions),
+    ],
+)
+def test_a_changed_file_of_a_run_is_never_believed(finished: Run, name: str, read: Callable[[Run], Any]) -> None:
+    """Every flipped bit, also in a number that would still be one, is named with its cure."""
+    provenance.keep(finished, SimpleNamespace(name="toy"), ["toy"])  # type: ignore[arg-type]
+    read(finished)
+    path = finished.folder / name
+    whole = path.read_bytes()
+    for place in np.random.default_rng(0).integers(len(whole), size=50):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(ToolkitError, match=name):
+            read(finished)
+    for damage in (b"", b"{}", b"[]", b"[" * 5000, b"\xff\xfe", whole[: len(whole) // 2]):
+        path.write_bytes(damage)
+        with pytest.raises(ToolkitError, match=rf"{name}.*run `mer train` again"):
+            read(finished)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(ToolkitError, match=name):
+        read(finished)
+
+
+def test_settings_that_are_no_text_are_named(finished: Run) -> None:
+    finished.config_file.write_bytes(b"\xff")
+    with pytest.raises(ToolkitError, match=r"config\.toml cannot be read .*run `mer train` again"):
+        finished.config_text()
+
+
+def test_a_changed_description_of_a_cache_is_named_with_its_cure(tmp_path: Path) -> None:
+    provenance.describe(tmp_path / "casme2", [], DataSettings(), None)
+    assert provenance.description(tmp_path / "casme2").startswith("casme2: 0 clips")
+    (tmp_path / "casme2" / "dataset.json").write_text("{")
+    with pytest.raises(ToolkitError, match=r"dataset\.json is not JSON .*: run `mer dataset casme2` again, with"):
+        provenance.description(tmp_path / "casme2")
 
 
 def test_files_that_are_missing_or_broken_are_named(tmp_path: Path) -> None:
