@@ -34,6 +34,7 @@ def figure(title: str, width: float = 4.6, height: float = 2.7) -> Iterator[tupl
     style: dict[Any, Any] = {
         "svg.fonttype": "none",
         "svg.hashsalt": title,  # ids differ between the figures of a page and not between two runs
+        "text.parse_math": False,  # a class may be called $a$, or what TeX does not know
         "font.size": 9,
         "axes.spines.top": False,
         "axes.spines.right": False,

@@ -33,6 +33,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from experiments.scoring.summary import COLUMNS
+from preprocessing.artefacts.cells import guarded_table, unguarded_table
 from preprocessing.artefacts.files import digest, key_of, remove_leftovers, write_bytes, write_text
 from preprocessing.artefacts.locks import locked
 from preprocessing.errors import ToolkitError, UsageError
@@ -258,12 +259,12 @@ def read_predictions(path: Path) -> pd.DataFrame:
     if any(name not in table for name in COLUMNS):
         wanted = ", ".join(COLUMNS)
         raise ToolkitError(f"{path} is no prediction table: wanted the columns {wanted}; run `mer train` again")
-    return table
+    return unguarded_table(table)
 
 
 def to_csv(table: pd.DataFrame) -> str:
-    """A table as the text that goes to disk."""
-    return table.to_csv(index=False, lineterminator="\n", float_format="%.9g")
+    """A table as the text that goes to disk; no text in it is a formula, see `preprocessing.artefacts.cells`."""
+    return guarded_table(table).to_csv(index=False, lineterminator="\n", float_format="%.9g")
 
 
 def write_fold(folder: Path, key: str, result: FoldResult) -> None:

@@ -13,6 +13,7 @@ import pandas as pd
 
 from experiments.scoring.metrics import Scores, precision, score, tallies_by_seed
 from experiments.scoring.summary import score_row
+from preprocessing.artefacts.cells import unguarded
 from preprocessing.csv_rows import Row, read_csv_rows
 from preprocessing.datasets.labels import MOST_CLASSES, class_order
 from preprocessing.errors import DatasetError, UsageError
@@ -58,7 +59,10 @@ def read_log(path: Path) -> pd.DataFrame:
         DatasetError: no such file, a column or cell is missing, a seed is no number, a clip has two predictions under
             one seed, two true labels, or not the same seeds as the others.
     """
-    rows = read_csv_rows(path, WANTED, OPTIONAL)
+    rows = [
+        Row(row.line, {name: unguarded(cell) for name, cell in row.cells.items()})
+        for row in read_csv_rows(path, WANTED, OPTIONAL)
+    ]
     ours = {"clip_id", "fold"} <= set(rows[0].cells) and all("/" in row["clip_id"] for row in rows)
     records: list[dict[str, Any]] = []
     counted: dict[int, int] = {}

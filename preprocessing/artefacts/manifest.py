@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from preprocessing.artefacts.cells import guarded_table, unguarded_table
 from preprocessing.artefacts.files import write_text
 from preprocessing.errors import ToolkitError
 
@@ -32,7 +33,7 @@ def write_manifest_table(cache: Path, table: pd.DataFrame) -> Path:
     """The same from a table."""
     path = cache / MANIFEST
     whole = table.convert_dtypes()  # counts stay whole numbers beside the gaps of rejected clips
-    write_text(path, whole.to_csv(index=False, lineterminator="\n"))
+    write_text(path, guarded_table(whole).to_csv(index=False, lineterminator="\n"))
     return path
 
 
@@ -51,6 +52,7 @@ def read_manifest(cache: Path) -> pd.DataFrame:
         table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""])
     except ValueError as error:
         raise ToolkitError(f"{path} is not a manifest ({error}): run `mer dataset {cache.name}` again") from error
+    table = unguarded_table(table)
     fault = _fault(table)
     if fault:
         raise ToolkitError(f"{path} is damaged, {fault}: run `mer dataset {cache.name}` again, which writes it anew")

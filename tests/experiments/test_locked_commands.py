@@ -61,6 +61,7 @@ def busy(finished: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Run, 
 )
 def test_the_second_command_says_who_is_at_work(words: tuple[str, ...], busy: tuple[Run, int]) -> None:
     run, process = busy
+    Path("runs/other").mkdir()
     before = {path: path.read_bytes() for path in run.folder.rglob("*") if path.is_file() and path.name != ".lock"}
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 1, result.output

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from markupsafe import Markup
 
-from experiments.pages import figures
+from experiments.pages import figures, report_figures
 from experiments.pages.report import write_report
 from experiments.runs.folds import evaluate
 from experiments.runs.run import Run, to_csv, write_json
@@ -255,6 +256,14 @@ def test_pictures_of_clips_that_were_made_again_are_left_out_and_it_says_so(fini
     assert f"{len(clips) - 1} clips were made again under other settings since this run read them" in after.text
     missing = [page.text.count("no picture") for page in (before, after)]
     assert missing[0] == 0 < missing[1]
+
+
+def test_a_class_is_no_formula_for_the_figures() -> None:
+    r"""TeX knows no ``\\undefined``: the report would end after hours of training. ``$a$`` would lose its dollars."""
+    classes = [r"$\undefined$", "$a$", "100 % _{"]
+    weights = pd.Series([0.1, 0.5, 0.9])
+    drawn = report_figures.gate_histogram(weights, r"$\frac$", pd.Series(classes), classes)
+    assert all(str(Markup.escape(name)) in drawn for name in (*classes, r"$\frac$"))
 
 
 def test_an_unfinished_run_is_named(tmp_path: Path, toy_cache: Path, finished: Run) -> None:
