@@ -117,6 +117,8 @@ def make_dataset(
     """
     if isinstance(paths.dataset, Composite):
         paths.dataset.refuse_root(paths.root)
+        for cache in _member_caches(paths):
+            provenance.check_manifest(cache)
         return join(_composite_rule(paths.dataset, config), paths.cache, paths.dataset.suffix(paths.settings))
     if paths.root is None:
         raise UsageError(f"the folder of {paths.dataset.name} is not given: add --root /path (with make: ROOT=/path)")
@@ -202,11 +204,14 @@ def manifest_lines(manifest: pd.DataFrame) -> list[str]:
 
 def data_summary(paths: DatasetPaths, config: Config) -> list[str]:
     """Lines on data source, label scheme and clips per class."""
-    suffix = paths.dataset.suffix(paths.settings)
-    members = [paths.cache.parent / f"{member}{suffix}" for member in paths.dataset.members]
-    copies = [provenance.description(cache) for cache in members or [paths.cache]]
+    copies = [provenance.description(cache) for cache in _member_caches(paths) or [paths.cache]]
     in_use = provenance.classes_in_use(label_rule(paths, config), read_manifest(paths.cache))
     return [*filter(None, copies), in_use]
+
+
+def _member_caches(paths: DatasetPaths) -> list[Path]:
+    suffix = paths.dataset.suffix(paths.settings)
+    return [paths.cache.parent / f"{member}{suffix}" for member in paths.dataset.members]
 
 
 def bring_up_to_date(paths: DatasetPaths, config: Config, jobs: int, progress: Progress) -> None:
@@ -214,6 +219,7 @@ def bring_up_to_date(paths: DatasetPaths, config: Config, jobs: int, progress: P
     label_rule(paths, config)
     if paths.root is None and not paths.dataset.members:
         provenance.check_settings(paths.cache, paths.settings)
+        provenance.check_manifest(paths.cache)
     if paths.root is not None or paths.dataset.members or not (paths.cache / MANIFEST).is_file():
         make_dataset(paths, config, jobs, progress)
 

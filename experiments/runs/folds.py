@@ -35,7 +35,7 @@ from experiments.scoring.protocols import Fold, Protocol, check_folds, describe,
 from experiments.scoring.summary import COLUMNS, check_predictions, summarise
 from fusion_net.checkpoint import toolkit_version
 from fusion_net.inputs import UNLABELLED, ClipTensors, subset
-from preprocessing.artefacts.files import digest, key_of, scratch_path, write_text
+from preprocessing.artefacts.files import key_of, scratch_path, write_text
 from preprocessing.errors import ToolkitError
 from preprocessing.workers import stays_here, unordered
 
@@ -87,8 +87,7 @@ def evaluate(
             write_text(run.baseline_file(baseline.name), to_csv(tables[baseline.name]))
         titles = {one.name: one.title for one in (system, *baselines)}
         summary = summarise(predictions, tables, data.classes, system.name)
-        of = {"predictions": digest(run.predictions_file)}
-        metrics = {**summary, **of, "titles": titles, "warnings": list(dict.fromkeys(warned))}
+        metrics = {**summary, "titles": titles, "warnings": list(dict.fromkeys(warned))}
         write_json(run.metrics_file, metrics)
     return metrics
 

@@ -11,11 +11,13 @@ import pandas as pd
 
 from experiments.progress import Progress
 from experiments.runs.run import Run, read_json, write_json
+from preprocessing.artefacts.files import digest
+from preprocessing.artefacts.manifest import MANIFEST
 from preprocessing.artefacts.plain import plain
 from preprocessing.datasets import ClipDataset, Dataset, DataSettings, LabelRule, Survey, find_dataset, survey
 from preprocessing.datasets.reading import check as survey_page
 from preprocessing.datasets.reading.copies import Finding
-from preprocessing.errors import DatasetError, UsageError
+from preprocessing.errors import DatasetError, ToolkitError, UsageError
 
 DESCRIPTION = "dataset.json"
 """In a cache folder."""
@@ -28,7 +30,8 @@ def describe(cache: Path, clips: Sequence[Any], settings: DataSettings, found: S
     words = "".join(f", {word} {n}" for word, n in counts.most_common())
     summary = f"{cache.name}: {len(clips)} clips of {people} subjects{words}" if found is None else found.summary
     findings = [] if found is None else [plain(finding) for finding in found.findings]
-    content = {"summary": summary, "settings": plain(settings), "findings": findings}
+    manifest = digest(cache / MANIFEST) if (cache / MANIFEST).is_file() else ""
+    content = {"summary": summary, "settings": plain(settings), "findings": findings, "manifest": manifest}
     write_json(cache / DESCRIPTION, content)
 
 
@@ -55,6 +58,20 @@ def dataset_of(run: Run) -> str:
 def data_summary(run: Run) -> list[str]:
     """The lines on data source, label scheme and clips per class that were kept with a run."""
     return list(read_json(run.data_file)["summary"]) if run.data_file.exists() else []
+
+
+def check_manifest(cache: Path) -> None:
+    """Refuse a manifest that was changed since it was written, where nothing makes it again from records and table.
+
+    Raises:
+        ToolkitError: saying how it is written anew, and how labels are changed.
+    """
+    written = _described(cache).get("manifest", "")
+    if written and (cache / MANIFEST).is_file() and digest(cache / MANIFEST) != written:
+        raise ToolkitError(
+            f"{cache / MANIFEST} was changed since it was written: run `mer dataset {cache.name}` again, with its "
+            "--root, which writes it anew (labels are changed by --corrections or by a label scheme of your own)"
+        )
 
 
 def check_settings(cache: Path, settings: DataSettings) -> None:

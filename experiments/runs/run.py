@@ -177,15 +177,8 @@ class Run:
         return read_json(self.metrics_file)
 
     def predictions(self) -> pd.DataFrame:
-        """Predictions of all folds and seeds.
-
-        Raises:
-            ToolkitError: the table is not there, is none, or is not the one that the scores were taken from.
-        """
-        table = read_predictions(self.predictions_file)
-        if self.metrics_file.is_file() and self.metrics().get("predictions") != digest(self.predictions_file):
-            raise ToolkitError(f"{self.predictions_file} is not the table that was scored: run `mer train` again")
-        return table
+        """Predictions of all folds and seeds."""
+        return read_predictions(self.predictions_file)
 
     def config_text(self) -> str | None:
         """``config.toml`` as it stands; None where there is none.

@@ -74,7 +74,7 @@ def load(root: Path) -> list[StreamClip]:
     rows = read_csv_rows(table, COLUMNS, optional=("dataset",))
     clips = [_clip(table, row) for row in rows]
     _check(table, clips)
-    missing = [source for clip in clips for source in (clip.stream_a, clip.stream_b) if not source.path.is_file()]
+    missing = [source for clip in clips for source in (clip.stream_a, clip.stream_b) if not _is_file(source.path)]
     if missing:
         one = next(clip for clip in clips if missing[0] in (clip.stream_a, clip.stream_b))
         hint = "; a channel list looks like img.png#0,1" if "#" in missing[0].path.name else ""
@@ -91,6 +91,13 @@ def load(root: Path) -> list[StreamClip]:
                     f"{source.path.resolve()}: put the file there, or the table beside the files"
                 )
     return clips
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that no system could have, such as one of 300 letters
+        return False
 
 
 def find_table(root: Path) -> Path:

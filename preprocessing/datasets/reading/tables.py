@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import warnings
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -21,6 +22,8 @@ from preprocessing.errors import DatasetError
 SUFFIXES = frozenset({".xls", ".xlsx", ".csv"})
 HEADER_ROWS = 20
 MOST_ROWS, MOST_COLUMNS = 100_000, 200
+MOST_BYTES = 50_000_000
+"""Of the text in an unpacked ``.xlsx``: published tables have below 2 MB; 300 MB in a cell take a gigabyte to read."""
 OLE = b"\xd0\xcf\x11\xe0"
 """First bytes of an ``.xls`` file."""
 Grid = list[list[Cell]]
@@ -75,6 +78,12 @@ def read_sheets(path: Path) -> dict[str, Grid]:
         return {path.stem: _csv_rows(path, data)}
     if path.suffix.lower() != ".csv" and _encrypted(data):
         raise DatasetError(_protected(path))
+    unpacked = _unpacked(data)
+    if unpacked > MOST_BYTES:
+        raise DatasetError(
+            f"{path} unpacks to {unpacked / 1e6:,.0f} MB of text, a table of annotations to at most "
+            f"{MOST_BYTES / 1e6:.0f}: is it one? Save the sheet that is wanted as .csv"
+        )
     try:
         # their warnings about fonts and extensions do not matter here
         with warnings.catch_warnings(action="ignore"):
@@ -157,6 +166,15 @@ def _xls_sheets(data: bytes) -> dict[str, Grid]:
         sheet.name: [sheet.row_values(row)[:MOST_COLUMNS] for row in range(min(sheet.nrows, MOST_ROWS))]
         for sheet in sheets
     }
+
+
+def _unpacked(data: bytes) -> int:
+    """Bytes of text that a file unpacks to, by its own list, beyond which nothing is read of it; 0 for no archive."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            return sum(one.file_size for one in archive.infolist() if one.filename.endswith((".xml", ".rels")))
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return 0  # what reads it next says what is wrong
 
 
 def _encrypted(data: bytes) -> bool:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -60,7 +59,7 @@ def test_the_page_holds_everything_that_was_asked_for(finished: Run, toy_cache: 
     truth = [
         {"quantity": "landmark error", "value": 0.0213, "unit": "of the eye distance", "n": 24, "wanted": "< 0.03"}
     ]
-    finished.accuracy_file.write_text(json.dumps({"truth": truth}))
+    write_json(finished.accuracy_file, {"truth": truth})
     page = written(finished, toy_cache)
     for wanted in [
         *("AFN on toy", "Linear SVM on flow statistics", "Oracle: SVM on true action units"),

@@ -19,6 +19,7 @@ from experiments.runs import run as run_files
 from experiments.runs.run import FoldResult, Run, read_fold, read_predictions, to_csv, write_fold, write_json
 from experiments.scoring.summary import COLUMNS, check_predictions, summarise
 from preprocessing.artefacts.files import scratch_path
+from preprocessing.artefacts.manifest import MANIFEST, write_manifest
 from preprocessing.datasets import DataSettings
 from preprocessing.errors import ToolkitError, UsageError
 
@@ -279,6 +280,19 @@ def test_a_class_without_clips_is_null_and_named(tmp_path: Path, guesses: Guesse
     assert "'fear'" in back["undefined"][0]
 
 
+def test_a_manifest_that_was_changed_is_not_trained_on(tmp_path: Path) -> None:
+    """One changed label would be learnt without a word where no root is given to make the manifest again."""
+    cache = tmp_path / "casme2"
+    write_manifest(cache, [{"clip_id": "casme2/s/c", "subject": "casme2/s", "status": "ok", "emotion": "happiness"}])
+    provenance.check_manifest(cache)
+    provenance.describe(cache, [], DataSettings(), None)
+    provenance.check_manifest(cache)
+    text = (cache / MANIFEST).read_text()
+    (cache / MANIFEST).write_text(text.replace("happiness", "disgust"))
+    with pytest.raises(ToolkitError, match=r"manifest\.csv was changed since it was written: run `mer dataset casme2`"):
+        provenance.check_manifest(cache)
+
+
 @pytest.mark.parametrize(
     ("name", "read"),
     [
@@ -286,7 +300,6 @@ def test_a_class_without_clips_is_null_and_named(tmp_path: Path, guesses: Guesse
         ("metrics.json", Run.metrics),
         ("data.json", provenance.data_summary),
         ("inputs.json", Run.origins),
-        ("predictions.csv", Run.predictions),
     ],
 )
 def test_a_changed_file_of_a_run_is_never_believed(finished: Run, name: str, read: Callable[[Run], Any]) -> None:

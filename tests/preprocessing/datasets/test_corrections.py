@@ -69,6 +69,10 @@ def test_ones_own_file_replaces_the_shipped_one(tmp_path: Path) -> None:
     [
         ("clip_id,field\na,b\n", "has no column 'old'.*; wanted clip_id, field, old, new, reason"),
         ("clip_id,field,old,new,reason\na,mood,1,2,x\n", "field 'mood'"),
+        (
+            f"clip_id,field,old,new,reason\na,apex,1,2,{'x' * 140_000}\n",
+            "line 2: not CSV .a cell has more than 131,072",
+        ),
     ],
 )
 def test_a_file_that_is_none(tmp_path: Path, text: str, match: str) -> None:

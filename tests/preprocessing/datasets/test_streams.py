@@ -97,6 +97,7 @@ def test_a_link_that_stays_inside_is_fine_and_one_that_leads_out_is_refused(writ
         ("c1,01,x,a.png,C:\\a.png", "stream_b is 'C:.*a.png': wanted a file in or below"),
         ("c1,01,x,a.png,#1", "stream_b is '#1': wanted a file"),
         ("c1,01,x,a.png,gone.png", r"line 2: there is no file .*gone\.png; paths are relative to table\.csv$"),
+        (f"c1,01,x,a.png,{'b' * 300}.png", "line 2: there is no file .*bbb.png; paths are relative to"),
         ("c1,01,x,a.png#r,gone.png", r"no file .*a\.png#r \(and 1 more\).*a channel list looks like img\.png#0,1"),
         ("c1,01,x,a.png#0,1,a.png", "line 2: 6 cells, the header has 5; a cell that holds the separator needs quotes"),
         ("c1,01,,a.png,a.png", "line 2: label is empty"),

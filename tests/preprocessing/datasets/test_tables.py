@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,6 +35,20 @@ def test_the_header_is_found_by_its_names_wherever_it_stands(tmp_path: Path, suf
     assert row.number == above + 2, "rows are numbered as a spreadsheet shows them"
     assert (row.text("clip"), row.text("onset"), row.text("emotion")) == ("006_1_2", "5562", "Anger")
     assert row.text("duration") == "71"
+
+
+def test_a_small_file_that_unpacks_to_hundreds_of_megabytes_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_any(tmp_path / "table.xlsx", [SAMM_HEADER, ROW])
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("xl/worksheets/more.xml", b"a" * 60_000_000)
+    assert path.stat().st_size < 200_000
+    monkeypatch.setattr("openpyxl.load_workbook", lambda *_, **__: pytest.fail("it was unpacked"))
+    with pytest.raises(
+        DatasetError, match=r"table\.xlsx unpacks to 60 MB of text, a table of annotations to at most 50"
+    ):
+        read_sheets(path)
 
 
 def test_leading_zeros_of_text_stay(tmp_path: Path) -> None:
