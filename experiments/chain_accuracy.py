@@ -23,12 +23,8 @@ from experiments.config import Config
 from experiments.runs.run import Run, read_json, write_json
 from preprocessing import optical_flow
 from preprocessing.artefacts.clip_folder import clip_folder
-<<<<<<< HEAD
-from preprocessing.artefacts.files import key_of, write_text
-from preprocessing.artefacts.frame_stack import FrameReader
-=======
 from preprocessing.artefacts.files import key_of
->>>>>>> 6d8123b (Refuse a changed manifest, a workbook that unpacks to gigabytes, and names that no system has, each in a sentence)
+from preprocessing.artefacts.frame_stack import FrameReader
 from preprocessing.artefacts.manifest import read_manifest
 from preprocessing.datasets import synthetic
 from preprocessing.errors import ToolkitError
@@ -74,22 +70,12 @@ def write(run: Run, root: Path, cache: Path, config: Config, step: Callable[[int
     path = run.accuracy_file
     key = key_of(VERSION, config.stages, settings_of(root), (cache / "manifest.csv").read_text("utf-8"))
     try:
-<<<<<<< HEAD
-        found = json.loads(path.read_text("utf-8"))
-        if found["key"] == key and found["digest"] == key_of(key, found["truth"]):
-            return path
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        pass  # not measured yet, or damaged
-    rows = measure(root, cache, config, step)
-    write_text(path, json.dumps({"key": key, "truth": rows, "digest": key_of(key, rows)}, indent=1) + "\n")
-=======
         if read_json(path).get("key") == key:
             return path
     except ToolkitError:
         pass  # not measured yet
     rows = measure(root, cache, config, step)
     write_json(path, {"key": key, "truth": rows})
->>>>>>> 6d8123b (Refuse a changed manifest, a workbook that unpacks to gigabytes, and names that no system has, each in a sentence)
     return path
 
 
