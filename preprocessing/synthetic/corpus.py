@@ -157,7 +157,11 @@ def draw_clip(
     truth = draw_truth(settings, who, portrait.face, emotion, *rngs[:3])
     gains = rendering.flicker_gains(rngs[3], truth.n_frames, settings.fps, settings.flicker)
     lighting = rendering.draw_lighting(rngs[4])
-    return truth, rendering.render(truth, portrait, lighting, gains, settings.noise, rngs[5])
+    backdrop = None
+    if settings.background:
+        rng = stream(settings, subject, clip, 8)
+        backdrop = rendering.draw_backdrop(rng, settings.size, truth.n_frames, settings.background)
+    return truth, rendering.render(truth, portrait, lighting, gains, settings.noise, rngs[5], backdrop)
 
 
 def _make_clip(root: Path, settings: CorpusSettings, subject: int, clip: int, emotion: str) -> Path:
@@ -208,7 +212,7 @@ def _is_finished(root: Path, settings: CorpusSettings, verify: bool) -> bool:
 
 def _clip_key(settings: CorpusSettings) -> str:
     """What the files of a clip depend on: all settings but whether the labels are permuted."""
-    return key_of("drawn clip", VERSION, dataclasses.replace(settings, null=False))
+    return key_of("drawn clip", VERSION, _told(dataclasses.replace(settings, null=False)))
 
 
 def _first_file(settings: CorpusSettings, subject: int, clip: int) -> int:
@@ -285,7 +289,13 @@ def _claim(root: Path, settings: CorpusSettings) -> None:
 
 
 def _spec(settings: CorpusSettings) -> dict[str, Any]:
-    return {"generator": VERSION, "settings": dataclasses.asdict(settings)}
+    return {"generator": VERSION, "settings": _told(settings)}
+
+
+def _told(settings: CorpusSettings) -> dict[str, Any]:
+    """Settings as records hold them; without the background where it stands still: the bytes are those of before."""
+    told = dataclasses.asdict(settings)
+    return told if settings.background else {name: value for name, value in told.items() if name != "background"}
 
 
 def _is_of(record: Any, settings: CorpusSettings) -> bool:

@@ -42,7 +42,8 @@ class Portrait:
 
     ``albedo`` (H, W, 3) and ``normals`` (H, W, 3) at canvas resolution; ``closed`` is the albedo with closed eyes;
     ``lids`` (2, H, W) is the lid travel at which a pixel of either eye is covered (2 where it never is);
-    ``face`` (H / 2, W / 2) the mask of the face's skin in frame pixels.
+    ``face`` (H / 2, W / 2) the mask of the face's skin in frame pixels; ``behind`` (H, W) is 1 where neither hair nor
+    skin nor clothes hide the background.
     """
 
     albedo: Image
@@ -50,6 +51,7 @@ class Portrait:
     normals: Image
     lids: Image
     face: NDArray[np.bool_]
+    behind: Image
 
 
 def draw_portrait(who: Identity, size: tuple[int, int], rng: np.random.Generator) -> Portrait:
@@ -59,6 +61,7 @@ def draw_portrait(who: Identity, size: tuple[int, int], rng: np.random.Generator
     head = head_outline(points)
     mask = canvas.shape(head, 0.008)
     _background(canvas, rng)
+    wall = canvas.rgb.copy()
     _hair_behind(canvas, who, points, rng)
     _bust(canvas, who, points, rng)
     _ears(canvas, who, points)
@@ -86,6 +89,7 @@ def draw_portrait(who: Identity, size: tuple[int, int], rng: np.random.Generator
         normals=_normals(canvas, points, head),
         lids=np.stack([features.lid_travel(canvas, points, left) for left in (False, True)]),
         face=_face_mask(canvas, points, size),
+        behind=np.asarray(cv2.GaussianBlur((albedo == wall).all(axis=2).astype(np.float32), (0, 0), sharp), np.float32),
     )
 
 

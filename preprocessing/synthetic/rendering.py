@@ -10,11 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocessing.synthetic.drawing import OVERSAMPLING, Image
+from preprocessing.synthetic.drawing import noise as texture
 from preprocessing.synthetic.portrait import Portrait, light
 from preprocessing.synthetic.truth import Truth, compose, grid, head_weight, invert, unit_fields
 
 STEP = 2  # motion is computed on cells of this many px; the fields are much smoother
 PRESSED = 0.12  # how much darker skin gets per unit of compression
+LUMPS, REACH = (
+    10.0,
+    8.0,
+)  # of a moving background: size of what is seen there, and how far it moves, px at 480 px height
 MAINS_HZ = 100.0  # lamps pulse at twice the 50 Hz of the mains
 
 
@@ -25,6 +30,23 @@ class Lighting:
     direction: tuple[float, float]
     ambient: float
     exposure: float
+
+
+@dataclass(frozen=True)
+class Backdrop:
+    """What moves behind the head: a ``pattern`` (H, W), grey levels to add, and its ``places`` (T, 2), px."""
+
+    pattern: Image
+    places: NDArray[np.float64]
+
+
+def draw_backdrop(rng: np.random.Generator, size: tuple[int, int], n: int, contrast: float) -> Backdrop:
+    """Draw a backdrop for ``n`` frames of ``size`` (width, height)."""
+    scale = size[1] / 480
+    pattern = np.float32(contrast) * texture(rng, size[::-1], LUMPS * scale)
+    heading, start, turns = rng.uniform(0, 2 * np.pi), rng.uniform(), rng.uniform(0.3, 0.8)
+    along = np.sin(2 * np.pi * (start + turns * np.linspace(0, 1, n)))
+    return Backdrop(pattern, REACH * scale * along[:, None] * (np.cos(heading), np.sin(heading)))
 
 
 def draw_lighting(rng: np.random.Generator) -> Lighting:
@@ -62,6 +84,7 @@ def render(
     gains: NDArray[np.float64],
     noise: float,
     rng: np.random.Generator,
+    backdrop: Backdrop | None = None,
 ) -> Iterator[NDArray[np.uint8]]:
     """Yield the frames (H, W, 3) uint8 RGB of a clip.
 
@@ -73,6 +96,7 @@ def render(
         noise: standard deviation of the sensor noise in grey levels. It is the same in all channels, as what is left
             of a sensor's noise in the luminance after demosaicing.
         rng: source of the noise.
+        backdrop: what moves behind the head.
     """
     lit = light(portrait, lighting.direction, lighting.ambient) * np.float32(lighting.exposure)
     faces = portrait.albedo * lit, portrait.closed * lit
@@ -89,10 +113,20 @@ def render(
         folds = cv2.resize(np.tensordot(curves, pressed, 1), truth.size, None, 0, 0, cv2.INTER_LINEAR)
         gain = np.float32(gains[t]) * (1 + folds)
         grain = np.float32(noise) * rng.standard_normal(gain.shape, dtype=np.float32)
+        if backdrop is not None:
+            grain += _look_up(portrait.behind[None], origin)[0] * _moved(backdrop, t)
         channels = _look_up(_with_lids(opened, closed, portrait.lids, truth.blink[t]), origin)
         # the sum is rounded and clipped to 0..255
         frame = cv2.merge([cv2.add(channel * gain, grain, dtype=cv2.CV_8U) for channel in channels])
         yield np.asarray(frame, np.uint8)
+
+
+def _moved(backdrop: Backdrop, t: int) -> Image:
+    """The pattern as frame ``t`` shows it; what comes in at the edge is its mirror image."""
+    shift = np.column_stack([np.eye(2), backdrop.places[t]])
+    height, width = backdrop.pattern.shape
+    seen = cv2.warpAffine(backdrop.pattern, shift, (width, height), None, cv2.INTER_LINEAR, cv2.BORDER_REFLECT)
+    return np.asarray(seen, np.float32)
 
 
 def _look_up(canvas: Image, origin: Image) -> list[Image]:

@@ -20,6 +20,8 @@ class CorpusSettings:
         blink: probability of a blink in a clip.
         flicker: largest deviation of the picture's gain.
         noise: standard deviation of the sensor noise, grey levels.
+        background: contrast (standard deviation, grey levels) of a pattern behind the head that moves by some px over a
+            clip, as people and curtains do; 0 leaves the background as still as a wall.
         jpeg_quality: 1 to 100, larger is better.
         lead_in, tail: neutral frames before the onset and frames after the offset, at most; at least half of it.
 
@@ -40,6 +42,7 @@ class CorpusSettings:
     blink: float = 0.15
     flicker: float = 0.006
     noise: float = 1.2
+    background: float = 0.0
     jpeg_quality: int = 92
     lead_in: int = 8
     tail: int = 8
@@ -58,6 +61,7 @@ class CorpusSettings:
             "blink": (0, 1),
             "flicker": (0, 0.5),
             "noise": (0, 50),
+            "background": (0, 100),
             "jpeg_quality": (1, 100),
             "lead_in": (0, 500),
             "tail": (0, 500),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -237,7 +238,15 @@ def test_everything_off_is_one_frame_repeated() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("drift", 1.0), ("rotation", 1.0), ("blink", 1.0), ("flicker", 0.1), ("noise", 1.0), ("intensity", 1.0)],
+    [
+        ("drift", 1.0),
+        ("rotation", 1.0),
+        ("blink", 1.0),
+        ("flicker", 0.1),
+        ("noise", 1.0),
+        ("intensity", 1.0),
+        ("background", 8.0),
+    ],
 )
 def test_each_nuisance_alone_changes_the_frames(name: str, value: float) -> None:
     _, frames = clip_of(dataclasses.replace(STILL, **{name: value}))
@@ -277,6 +286,23 @@ def test_blink_darkens_nothing_but_the_eyes() -> None:
     assert len(rows) > 20
     assert eyes[:, 1].min() - 5 < rows.min() <= rows.max() < eyes[:, 1].max() + 5
     assert eyes[:, 0].min() - 5 < columns.min() <= columns.max() < eyes[:, 0].max() + 5
+
+
+def test_a_background_moves_behind_the_head_and_nowhere_else() -> None:
+    truth, still = clip_of(STILL)
+    told, frames = clip_of(dataclasses.replace(STILL, background=10))
+    changes = np.abs(frames.astype(int) - still).max(axis=(0, 3))
+    assert changes[truth.face_mask].max() == 0
+    assert changes[:40, :20].min() > 0 and frames[:, :40, :20].std(axis=0).mean() > 3
+    assert np.array_equal(told.landmarks, truth.landmarks)
+
+
+def test_a_corpus_with_a_still_background_is_recorded_as_before_there_was_another(made: Path) -> None:
+    """Its bytes are the same, so nobody has to draw it again."""
+    assert "background" not in json.loads((made / "corpus.json").read_text("utf-8"))["settings"]
+    moving = dataclasses.replace(TINY, background=5)
+    assert corpus._spec(moving)["settings"]["background"] == 5
+    assert corpus._clip_key(moving) != corpus._clip_key(TINY)
 
 
 def test_nuisances_do_not_disturb_each_other() -> None:
