@@ -152,7 +152,7 @@ class Game:
 
     def play(self, most: int) -> int:
         """Returns how many files were damaged."""
-        paths = self.round.files(self.folder, self.rng)
+        paths = [path for path in self.round.files(self.folder, self.rng) if path.exists()]  # older code has fewer
         paths = self.rng.sample(paths, min(most, len(paths)))
         names = [path.relative_to(self.folder).as_posix() for path in paths]
         for path in paths:

@@ -331,7 +331,11 @@ ODD = (
 def model(rng: random.Random, folder: Path, right: Path) -> str:
     """A model folder: damaged it is refused; described otherwise by somebody else it is refused or answers soundly."""
     from fusion_net.checkpoint import load
-    from preprocessing.artefacts.files import key_of
+
+    try:
+        from preprocessing.artefacts.files import key_of
+    except ImportError:
+        from preprocessing.cache import key_of
 
     description, weights = trained(right)
     place = folder / "model"
