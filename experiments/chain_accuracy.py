@@ -174,7 +174,7 @@ def flow_rows(root: Path, cache: Path, clips: Sequence[str], settings: FlowSetti
     plain = {f"{method}, plain": FlowSettings(method=method, denoise=0.0, window=0.0) for method in own}
     tries = {
         f"{settings.method}, in use": settings,
-        "dis, corrected": FlowSettings("dis"),
+        f"{optical_flow.TRACK}, in order": FlowSettings(optical_flow.TRACK),
         **plain,
         "zero flow, the baseline": FlowSettings(method=ZERO),
     }

@@ -34,10 +34,10 @@ class FlowSettings:
     """How flow is measured.
 
     Attributes:
-        method: ``track`` (ours, see `onset_flow`: for clips whose frames come in order); ``dis`` (Kroeger et al., ECCV
-            2016, arXiv 1603.03590, refined down to the full resolution), ``farneback`` (SCIA 2003), ``tvl1`` (Zach et
-            al., DAGM 2007), each as OpenCV has it; ``zero`` is the baseline that tables show beside them; or a method
-            of an installed package.
+        method: ``dis`` (Kroeger et al., ECCV 2016, arXiv 1603.03590, refined down to the full resolution),
+            ``farneback`` (SCIA 2003), ``tvl1`` (Zach et al., DAGM 2007), each as OpenCV has it; ``track`` (ours, see
+            `onset_flow`: faster, for clips whose frames come in order); ``zero`` is the baseline that tables show
+            beside them; or a method of an installed package.
         denoise: sd in px of the Gaussian that both frames are smoothed with first. 0 leaves them.
         window: sd in px of the Gaussian neighbourhood that moves as one: of `track` its narrow one; fields of the
             other methods are fitted again within it, see `_refit`, and 0 leaves them as their method made them.
@@ -47,7 +47,7 @@ class FlowSettings:
             `NOISE_VARIANCES` times the variance of the noise. Larger is calmer and biased low.
     """
 
-    method: str = TRACK
+    method: str = "dis"
     denoise: float = 0.0
     window: float = 3.0
     prior: float = 0.2

@@ -107,14 +107,15 @@ def test_flow_is_better_than_none_where_skin_moves(root: Path, cache: Path) -> N
     scores = by_name(truth.flow_rows(root, cache, clips, FlowSettings()))
     moving = {name.split(": ")[1]: value for name, value in scores.items() if "where skin moves" in name}
     assert set(moving) == {
-        "track, in use",
-        "dis, corrected",
+        "dis, in use",
+        "track, in order",
         "dis, plain",
         "farneback, plain",
         "tvl1, plain",
         "zero flow, the baseline",
     }
-    assert moving["track, in use"] < 0.5 * moving["zero flow, the baseline"]
+    assert moving["dis, in use"] < 0.5 * moving["zero flow, the baseline"]
+    assert moving["track, in order"] < 0.5 * moving["zero flow, the baseline"]
     zero = by_name(truth.flow_rows(root, cache, clips[:1], FlowSettings(method="zero")))
     assert (
         zero["flow error where skin moves: zero, in use"]
@@ -134,14 +135,14 @@ def test_flow_onto_the_wrong_frame_is_noticed(root: Path, cache: Path, broken: A
 
 
 def test_a_method_for_frames_in_order_sees_them(root: Path, cache: Path) -> None:
-    """What is measured is what the chain writes, up to the rounding of its file, and not the flow of the pair."""
-    clip = truth.usable(cache)[0]
-    case = truth.flow_case(root, cache, clip)
-    written = truth.clip_folder(cache, clip).frames("flow.npy")[case.at].astype(np.float32)
-    measured = truth.measured(case, FlowSettings())
+    """What is measured is what the chain would write, up to its resizing, and not the flow of the pair."""
+    case = truth.flow_case(root, cache, truth.usable(cache)[0])
+    track = FlowSettings("track")
+    written = optical_flow.flow_to(case.clip, case.at, track)
+    measured = truth.measured(case, track)
     assert np.abs(optical_flow.halve(measured)[2:-2, 2:-2] - written[2:-2, 2:-2]).max() < 0.05
-    alone = truth.measured(replace(case, clip=None), FlowSettings())
-    assert np.array_equal(alone, optical_flow.flow(case.first, case.second))
+    alone = truth.measured(replace(case, clip=None), track)
+    assert np.array_equal(alone, optical_flow.flow(case.first, case.second, track))
     assert not np.array_equal(alone, measured)
 
 

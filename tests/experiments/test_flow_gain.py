@@ -18,13 +18,13 @@ def test_the_texture_is_moved_exactly() -> None:
 
 @pytest.mark.parametrize("motion", [0.05, 1.0])
 @pytest.mark.parametrize("contrast", [3.0, 12.0])
-def test_the_default_reads_clear_pictures_as_they_are(motion: float, contrast: float) -> None:
+def test_track_reads_clear_pictures_as_they_are(motion: float, contrast: float) -> None:
     """At contrast 3, DIS reads half of 0.05 px here, and OpenCV's TV-L1 hardly anything."""
-    assert gain(FlowSettings(), motion, contrast, 0.0, np.random.default_rng(0)) == pytest.approx(1, abs=0.05)
+    assert gain(FlowSettings("track"), motion, contrast, 0.0, np.random.default_rng(0)) == pytest.approx(1, abs=0.05)
 
 
-def test_the_default_reads_noisy_pictures_as_they_are_on_average() -> None:
-    gains = [gain(FlowSettings(), 0.1, 12.0, 2.0, np.random.default_rng(d)) for d in range(4)]
+def test_track_reads_noisy_pictures_as_they_are_on_average() -> None:
+    gains = [gain(FlowSettings("track"), 0.1, 12.0, 2.0, np.random.default_rng(d)) for d in range(4)]
     assert np.mean(gains) == pytest.approx(1, abs=0.12)  # DIS 1.5, zero flow 0
 
 

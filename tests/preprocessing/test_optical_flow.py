@@ -54,10 +54,10 @@ def test_a_known_warp_is_recovered(method: str) -> None:
     assert error[8:-8, 8:-8].max() < 0.5
 
 
-def test_the_default_is_the_closest_to_a_smooth_motion() -> None:
+def test_ours_is_the_closest_to_a_smooth_motion_and_the_default_next() -> None:
     first, second, truth = pair(smooth)
     errors = {method: length(flow(first, second, FlowSettings(method)) - truth).mean() for method in REAL_METHODS}
-    assert min(errors, key=errors.__getitem__) == FlowSettings().method
+    assert sorted(errors, key=errors.__getitem__)[:2] == ["track", FlowSettings().method]
     assert min(errors.values()) < 0.06  # zero flow 0.42
 
 
@@ -174,7 +174,7 @@ class TestArguments:
             ({"denoise": -1.0}, "cannot be negative"),
             ({"window": -0.1}, "cannot be negative"),
             ({"prior": -1e-9}, "cannot be negative"),
-            ({"window": 0.0}, "track needs one of 1 px or more"),
+            ({"method": "track", "window": 0.0}, "track needs one of 1 px or more"),
         ],
     )
     def test_settings_without_a_sense_are_refused(self, values: dict[str, Any], message: str) -> None:
