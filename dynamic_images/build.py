@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dynamic_images import motion_intensity as mi
 from dynamic_images.encoding import to_view
+from dynamic_images.face_mask import face_weight, share_outside, weighted_rms
 from dynamic_images.rank_pooling import WEIGHTS, pool
 from dynamic_images.representations import REPRESENTATIONS, SPANS, Motion, pooling_order
 from preprocessing.artefacts.clip_folder import ClipFolder
@@ -24,7 +25,7 @@ from preprocessing.errors import ToolkitError
 from preprocessing.optical_flow import FlowSettings, flow
 
 STAGE = "images"
-VERSION = 1
+VERSION = 2
 IMAGES = ("temporal_ranked", "motion_intensity")
 REFERENCES = ("onset", "previous")
 STANDS_ON = ("crops.npy", "flow.npy", "landmarks.npy")
@@ -112,7 +113,8 @@ def build_images(
 
     Returns:
         Numbers for the manifest: ``apex_index``, ``apex_source`` (``annotated`` | ``estimated``), ``peak_intensity``
-        (px, onset → t), and ``<image>_energy`` (root mean square, grey levels).
+        (px, onset → t), ``<image>_energy`` (root mean square inside the face, grey levels) and ``<image>_outside``
+        (share of the whole crop's energy that lies outside the face, 0 .. 1); the face is that of `face_weight`.
 
     Raises:
         DamagedArtefactError: a file of an earlier stage is missing or is not what that stage wrote.
@@ -152,6 +154,7 @@ def _write_images(
     )
     frames = in_steady_light(crops, landmarks) if settings.steady_light else crops
     images = pool(frames, np.stack([REPRESENTATIONS[name](motion) for name in IMAGES]))
+    face = face_weight(landmarks, crops.shape[1:3], crops.shape[1:3])
     entry = Entry(key, plain(settings), inputs=folder.digests(*STANDS_ON))
     with folder.writing(STAGE, entry) as scratch:
         np.save(scratch / "intensity.npy", motion.intensity)
@@ -164,7 +167,8 @@ def _write_images(
         for name, image in zip(IMAGES, images, strict=True):
             np.save(scratch / f"{name}.npy", image)
             _write_view(scratch / f"{name}.png", image)
-            entry.result[f"{name}_energy"] = round(float(np.sqrt(np.mean(np.square(image, dtype=np.float64)))), 4)
+            entry.result[f"{name}_energy"] = round(weighted_rms(image, face), 4)
+            entry.result[f"{name}_outside"] = round(share_outside(image, face), 4)
     return entry.result
 
 

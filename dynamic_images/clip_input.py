@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynamic_images import build
+from dynamic_images.face_mask import face_weight
 from dynamic_images.representations import Motion
 from preprocessing.artefacts.clip_folder import ClipFolder
 from preprocessing.artefacts.files import key_of
@@ -66,6 +67,11 @@ class ClipArtefacts:
     def landmarks(self) -> NDArray[np.float32]:
         """(68, 2) px of the crop."""
         return self.array("landmarks")
+
+    def face(self, height: int, width: int) -> NDArray[np.float32]:
+        """(height, width) how far each place of a picture of the crop lies inside the face, see `face_weight`."""
+        side = int(self._entry("faces").settings["size"])
+        return face_weight(self.landmarks, (height, width), (side, side))
 
     @cached_property
     def apex(self) -> int:

@@ -8,7 +8,7 @@ nothing else stale. A package adds inputs by the entry points ``mer.inputs``.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,6 +58,19 @@ class _Pooled:
     def __call__(self, clip: ClipArtefacts, settings: NoSettings) -> NDArray[np.float32]:
         frames = build.in_steady_light(clip.crops, clip.landmarks) if clip.steady_light else clip.crops
         return pool(frames, REPRESENTATIONS[self.name](clip.motion)[None])[0]
+
+
+@dataclass(frozen=True)
+class _InFace:
+    """An image or flow of a clip, weighted by how far each place lies inside the face."""
+
+    name: str
+    make: Callable[[ClipArtefacts, Any], NDArray[Any]] | None
+
+    def __call__(self, clip: ClipArtefacts, settings: Any) -> NDArray[np.float32]:
+        whole = clip.array(self.name) if self.make is None else self.make(clip, settings)
+        weight = clip.face(*whole.shape[-3:-1])
+        return np.asarray(whole * weight[..., None], np.float32)  # (..., H, W, C) * (H, W, 1)
 
 
 def _apex_flow(clip: ClipArtefacts, settings: NoSettings) -> NDArray[np.float32]:
@@ -118,6 +131,35 @@ def _stream_grid(clip: ClipArtefacts, settings: GridSettings) -> NDArray[np.floa
 GREY = (VIEW_RANGE,) * 3
 FLOW_VIEW, STRAIN_VIEW = 2.0, 0.1
 UP, DOWN = "from onset to apex", "from apex to offset"
+FACE = "_face"
+"""End of the name of an input that is cut off outside the face."""
+
+
+def face_only(one: ClipInput) -> ClipInput:
+    """The same input of the face alone, called ``<name>_face``: 0 outside it, with a soft edge.
+
+    A strain map is cut off after it was computed, so that the edge itself is no strain.
+
+    Raises:
+        ValueError: an input that is neither image nor flow, or is made of something else than a clip's face.
+    """
+    if one.kind not in ("image", "flow") or (one.make is None and one.stage != build.STAGE):
+        raise ValueError(f"input {one.name} (kind {one.kind!r}) cannot be cut off outside the face")
+    return dataclasses.replace(
+        one,
+        name=one.name + FACE,
+        title=f"{one.title}, face only",
+        about=f"{one.about} Outside the face it is 0.",
+        make=_InFace(one.name, one.make),
+        stage="",
+        stands_on=tuple(dict.fromkeys(("faces", *(one.stands_on if one.make is not None else (one.stage,))))),
+    )
+
+
+def _with_faces(*inputs: ClipInput) -> tuple[ClipInput, ...]:
+    """These inputs, and then each of the face alone."""
+    return (*inputs, *map(face_only, inputs))
+
 
 INPUTS: Registry[ClipInput] = Registry(
     "mer.inputs",
@@ -125,73 +167,75 @@ INPUTS: Registry[ClipInput] = Registry(
     {
         one.name: one
         for one in (
-            ClipInput(
-                name="temporal_ranked",
-                title="TRDI",
-                about="Temporal-ranked dynamic image: the frames pooled in time order.",
-                unit="grey levels",
-                kind="image",
-                channels=3,
-                stage=build.STAGE,
-                view=GREY,
-            ),
-            ClipInput(
-                name="motion_intensity",
-                title="MIDI",
-                about="Motion-intensity dynamic image: the frames pooled in order of motion.",
-                unit="grey levels",
-                kind="image",
-                channels=3,
-                stage=build.STAGE,
-                view=GREY,
-            ),
-            *(
+            *_with_faces(
                 ClipInput(
-                    name=name,
-                    title=title,
-                    about=about,
+                    name="temporal_ranked",
+                    title="TRDI",
+                    about="Temporal-ranked dynamic image: the frames pooled in time order.",
                     unit="grey levels",
                     kind="image",
                     channels=3,
-                    make=_Pooled(name),
+                    stage=build.STAGE,
                     view=GREY,
-                )
-                for name, title, about in (
-                    ("onset_to_apex", "rising dynamic image", f"The frames {UP}, pooled in time order."),
-                    ("apex_to_offset", "falling dynamic image", f"The frames {DOWN}, pooled in time order."),
-                    ("apex_centred", "apex-centred dynamic image", "The frames pooled, most weight at the apex."),
-                )
-            ),
-            ClipInput(
-                name="apex_flow",
-                title="flow at the apex",
-                about=f"How far the skin has moved {UP}: u to the right, v down.",
-                unit="px of the crop",
-                kind="flow",
-                channels=2,
-                make=_apex_flow,
-                view=(FLOW_VIEW, FLOW_VIEW),
-            ),
-            ClipInput(
-                name="apex_strain",
-                title="u, v and strain at the apex",
-                about=f"Flow {UP} and its optical strain, as three channels.",
-                unit="px of the crop; strain px per px",
-                kind="flow",
-                channels=3,
-                make=_apex_strain,
-                view=(FLOW_VIEW, FLOW_VIEW, STRAIN_VIEW),
-            ),
-            ClipInput(
-                name="phase_flow",
-                title="phase-wise flow",
-                about=f"Flow {UP} and flow {DOWN}, one after the other.",
-                unit="px of the crop",
-                kind="flow",
-                channels=2,
-                make=_phase_flow,
-                lead=_two_phases,
-                view=(FLOW_VIEW, FLOW_VIEW),
+                ),
+                ClipInput(
+                    name="motion_intensity",
+                    title="MIDI",
+                    about="Motion-intensity dynamic image: the frames pooled in order of motion.",
+                    unit="grey levels",
+                    kind="image",
+                    channels=3,
+                    stage=build.STAGE,
+                    view=GREY,
+                ),
+                *(
+                    ClipInput(
+                        name=name,
+                        title=title,
+                        about=about,
+                        unit="grey levels",
+                        kind="image",
+                        channels=3,
+                        make=_Pooled(name),
+                        view=GREY,
+                    )
+                    for name, title, about in (
+                        ("onset_to_apex", "rising dynamic image", f"The frames {UP}, pooled in time order."),
+                        ("apex_to_offset", "falling dynamic image", f"The frames {DOWN}, pooled in time order."),
+                        ("apex_centred", "apex-centred dynamic image", "The frames pooled, most weight at the apex."),
+                    )
+                ),
+                ClipInput(
+                    name="apex_flow",
+                    title="flow at the apex",
+                    about=f"How far the skin has moved {UP}: u to the right, v down.",
+                    unit="px of the crop",
+                    kind="flow",
+                    channels=2,
+                    make=_apex_flow,
+                    view=(FLOW_VIEW, FLOW_VIEW),
+                ),
+                ClipInput(
+                    name="apex_strain",
+                    title="u, v and strain at the apex",
+                    about=f"Flow {UP} and its optical strain, as three channels.",
+                    unit="px of the crop; strain px per px",
+                    kind="flow",
+                    channels=3,
+                    make=_apex_strain,
+                    view=(FLOW_VIEW, FLOW_VIEW, STRAIN_VIEW),
+                ),
+                ClipInput(
+                    name="phase_flow",
+                    title="phase-wise flow",
+                    about=f"Flow {UP} and flow {DOWN}, one after the other.",
+                    unit="px of the crop",
+                    kind="flow",
+                    channels=2,
+                    make=_phase_flow,
+                    lead=_two_phases,
+                    view=(FLOW_VIEW, FLOW_VIEW),
+                ),
             ),
             ClipInput(
                 name="frames",

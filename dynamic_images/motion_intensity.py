@@ -27,6 +27,7 @@ __all__ = [
     "frame_intensity",
     "intensity_curve",
     "intensity_order",
+    "on_grid",
     "region_mask",
 ]
 
@@ -118,7 +119,7 @@ def region_mask(region: str, landmarks: FloatArray, grid: tuple[int, ...], crop_
     """
     if region not in REGIONS:
         raise ValueError(f"region {region!r} is unknown: choose one of {', '.join(REGIONS)}")
-    points = _on_grid(landmarks, grid, crop_size)
+    points = on_grid(landmarks, grid, crop_size)
     brows = points[BROWS]
     forehead = brows + FOREHEAD * (brows.mean(axis=0) - points[CHIN])
     mask = _hull(np.concatenate([points, forehead]), grid)
@@ -138,7 +139,7 @@ def face_parts(landmarks: FloatArray, grid: tuple[int, ...], crop_size: tuple[in
         grid: (h, w).
         crop_size: (H, W) of the crop that the grid covers.
     """
-    points = _on_grid(landmarks, grid, crop_size)
+    points = on_grid(landmarks, grid, crop_size)
     between = float(np.linalg.norm(points[RIGHT_EYE].mean(axis=0) - points[LEFT_EYE].mean(axis=0)))
     margin = max(1, round(PART_MARGIN * between))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * margin + 1, 2 * margin + 1))
@@ -186,7 +187,12 @@ def apex_of(intensity: FloatArray, smoothing: float = 0.0) -> int:
     return int(np.argmax(curve))
 
 
-def _on_grid(landmarks: FloatArray, grid: tuple[int, ...], crop_size: tuple[int, ...]) -> FloatArray:
+def on_grid(landmarks: FloatArray, grid: tuple[int, ...], crop_size: tuple[int, ...]) -> FloatArray:
+    """Landmarks (68, 2) of a crop (H, W) in cells of a grid (h, w) that covers it.
+
+    Raises:
+        ValueError: landmarks that are not (68, 2).
+    """
     if landmarks.shape != (68, 2):
         raise ValueError(f"landmarks of shape {landmarks.shape}: wanted (68, 2)")
     scale = np.array([grid[1] / crop_size[1], grid[0] / crop_size[0]])

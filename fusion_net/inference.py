@@ -6,10 +6,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from dynamic_images.clip_input import Kind
 from fusion_net.augment import mirror
 from fusion_net.fit import check_fits
-from fusion_net.inputs import ClipTensors, motion_part
+from fusion_net.inputs import ClipTensors
 from fusion_net.models.contract import Model
 
 
@@ -72,11 +71,3 @@ def _answer(model: Model, data: ClipTensors, rows: Tensor, mirrored: bool) -> di
         if name in outputs[0].extras:
             answers[name] = torch.stack([o.extras[name].cpu().double() for o in outputs]).mean(dim=0)
     return answers
-
-
-def strength(scaled: Tensor, kind: Kind = "image") -> Tensor:
-    """How strongly each clip moves in a scaled input (N, ...): root mean square, (N,) float64, typically 1.
-
-    Frames (N, T, C, H, W) are measured by what differs from their clip's mean frame.
-    """
-    return motion_part(scaled, kind).square().flatten(1).mean(dim=1).sqrt()

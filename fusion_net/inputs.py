@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dynamic_images.clip_input import PLANAR, InputUse, Kind
+from dynamic_images.clip_input import PLANAR, ClipArtefacts, InputUse, Kind
 from dynamic_images.input_cache import build_inputs, changed_clips, input_path, recorded_digests
 from dynamic_images.inputs import use
 from preprocessing.artefacts.clip_folder import ClipFolder, clip_folder
@@ -36,6 +36,8 @@ class ClipTensors:
             until a `Scaler` has divided them.
         kinds: name → kind of the input; those that are not named are images.
         origins: file → clip id → digest of what was read, if the inputs come from a cache.
+        faces: (N, S, S) float32, how far each pixel of a picture lies inside the face, 0 .. 1: where `strength` is
+            measured. None counts whole pictures.
     """
 
     clip_ids: tuple[str, ...]
@@ -45,10 +47,11 @@ class ClipTensors:
     inputs: dict[str, Tensor]
     kinds: Mapping[str, Kind] = field(default_factory=dict)
     origins: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    faces: Tensor | None = None
 
     def __post_init__(self) -> None:
         lengths = {len(self.clip_ids), len(self.subjects), len(self.labels), *map(len, self.inputs.values())}
-        if len(lengths) != 1:
+        if len(lengths | ({len(self.faces)} if self.faces is not None else set())) != 1:
             raise ValueError(f"ids, subjects, labels and inputs differ in their number of clips: {sorted(lengths)}")
         if len(self.labels) and not UNLABELLED <= int(self.labels.min()) <= int(self.labels.max()) < len(self.classes):
             raise ValueError(
@@ -122,6 +125,7 @@ def load_clips(
         inputs={one.name: _stack(cache, clip_ids, one, size) for one in uses},
         kinds={one.name: one.kind for one in uses},
         origins=origins,
+        faces=_faces(cache, clip_ids, size),
     )
     changed = changed_clips(cache, origins)
     if changed:
@@ -141,6 +145,7 @@ def subset(data: ClipTensors, indices: Sequence[int] | NDArray[np.integer] | Ten
         subjects=tuple(data.subjects[i] for i in rows.tolist()),
         labels=data.labels[rows],
         inputs={name: tensor[rows] for name, tensor in data.inputs.items()},
+        faces=None if data.faces is None else data.faces[rows],
     )
 
 
@@ -196,6 +201,20 @@ class Scaler:
         return torch.tensor(scale)[:, None, None] if isinstance(scale, tuple) else scale
 
 
+def strength(data: ClipTensors, name: str) -> Tensor:
+    """How strongly each clip moves in an input of scaled clips: root mean square, (N,) float64, typically 1.
+
+    Pictures are measured inside the face, ``data.faces``: what moves behind a head is not the person's. Frames
+    (N, T, C, H, W) are measured by what differs from their clip's mean frame.
+    """
+    squares = motion_part(data.inputs[name], data.kind(name)).square()
+    if data.faces is None or data.kind(name) not in PLANAR:
+        return squares.flatten(1).mean(dim=1).sqrt()
+    planes = squares.flatten(1, -3).mean(dim=1)  # (N, ..., H, W) -> (N, H, W)
+    faces = data.faces.double()
+    return ((planes * faces).flatten(1).sum(dim=1) / faces.flatten(1).sum(dim=1).clamp(min=1e-12)).sqrt()
+
+
 def motion_part(tensor: Tensor, kind: Kind) -> Tensor:
     """What tells of motion in an input (N, ...), float64: all of it; of frames, the change about their clip's mean."""
     values = tensor.double()
@@ -219,6 +238,14 @@ def resize(image: NDArray[np.float32], size: int) -> NDArray[np.float32]:
         return image
     method = cv2.INTER_AREA if size < image.shape[0] else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(image, (size, size), interpolation=method), np.float32)
+
+
+def _faces(cache: Path, clip_ids: Sequence[str], size: int) -> Tensor | None:
+    """(N, size, size) weights of the faces; None for clips without landmarks, whose images were made elsewhere."""
+    folders = [clip_folder(cache, clip_id) for clip_id in clip_ids]
+    if not all((folder / "landmarks.npy").is_file() for folder in folders):
+        return None
+    return torch.from_numpy(np.stack([ClipArtefacts(folder).face(size, size) for folder in folders]))
 
 
 def _stack(cache: Path, clip_ids: Sequence[str], one: InputUse, size: int) -> Tensor:

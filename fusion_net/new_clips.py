@@ -10,8 +10,8 @@ import pandas as pd
 
 from dynamic_images.pipeline import build_dataset
 from fusion_net.checkpoint import Checkpoint
-from fusion_net.inference import predict, strength
-from fusion_net.inputs import load_clips
+from fusion_net.inference import predict
+from fusion_net.inputs import load_clips, strength
 from preprocessing.artefacts.manifest import read_manifest
 from preprocessing.clips import Clip
 from preprocessing.errors import ToolkitError
@@ -36,8 +36,8 @@ def predict_clips(
 
     Returns:
         One row per clip in the order given: the manifest's columns, then ``y_pred, p_<class>…, gate_<input>…`` and
-        ``strength_<input>`` (root mean square of the scaled input: 1 is a typical training clip). A rejected clip has
-        its ``code`` and ``reason`` and no answer.
+        ``strength_<input>`` (see `fusion_net.inputs.strength`: 1 is a typical training clip). A rejected clip has its
+        ``code`` and ``reason`` and no answer.
 
     Raises:
         ToolkitError: the model does not say how its pictures were made.
@@ -54,6 +54,6 @@ def predict_clips(
     model = checkpoint.model
     data = checkpoint.scaler(load_clips(manifest, cache, model.inputs, model.classes, None, checkpoint.size, jobs))
     answers = predict(model, data, mirrored=checkpoint.mirrored).drop(columns=["subject", "y_true"])
-    for name, tensor in data.inputs.items():
-        answers[f"strength_{name}"] = strength(tensor, data.kind(name)).numpy()
+    for name in data.inputs:
+        answers[f"strength_{name}"] = strength(data, name).numpy()
     return manifest.merge(answers, on="clip_id", how="left", validate="one_to_one")

@@ -72,6 +72,7 @@ ROOMS = (
     "preprocessing/pipeline",
     "dynamic_images/rank_pooling",
     "dynamic_images/motion_intensity",
+    "dynamic_images/face_mask",
     "dynamic_images/representations",
     "dynamic_images/build",
     "dynamic_images/clip_input",

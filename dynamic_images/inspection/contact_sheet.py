@@ -16,6 +16,7 @@ from PIL import Image, UnidentifiedImageError
 
 from dynamic_images.build import IMAGES, STAGE
 from dynamic_images.encoding import VIEW_RANGE, to_view
+from dynamic_images.face_mask import face_outline
 from dynamic_images.inputs import INPUTS
 from dynamic_images.inspection.input_rows import (
     INK,
@@ -32,7 +33,7 @@ from preprocessing.artefacts.manifest import FACTS, number, words
 from preprocessing.artefacts.record import Entry
 from preprocessing.errors import ToolkitError
 
-SHEET_VERSION = 3
+SHEET_VERSION = 4
 SIZE, DPI = (12.0, 7.8), 100  # inches: 1200 px wide
 
 KEY_ARROWS = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
@@ -42,13 +43,15 @@ STILL = 0.05
 """Motion below this share of the key arrow gets no arrow."""
 ARROW_LENGTH = 16.0
 """Length of the key arrow, in 1/224 of the crop's width."""
-ACCENT, QUIET = "#c2410c", "#6b7280"
+ACCENT, QUIET, OUTLINE = "#c2410c", "#6b7280", "#22d3ee"
 
 PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 1}
 
 
 def contact_sheet(folder: ClipFolder, row: Mapping[str, Any], path: Path) -> None:
     """Draw one clip as a PNG 1200 px wide: crops, flow, intensity curve with order, both dynamic images.
+
+    A thin line on the dynamic images is the outline of the face, inside which their energies are measured.
 
     Further inputs that were made of the clip and have a picture stand in rows below. Scales are printed: dynamic
     images at ±`VIEW_RANGE` grey levels like every view, flow by its key arrow.
@@ -72,7 +75,8 @@ def contact_sheet(folder: ClipFolder, row: Mapping[str, Any], path: Path) -> Non
     figure, below = _halves(whole, rows) if rows else (whole, whole)
     grid = figure.add_gridspec(2, 4, left=0.012, right=0.988, top=0.865, bottom=0.1, wspace=0.04, hspace=0.14)
     onset = show_picture(figure.add_subplot(grid[0, 0]), crops[0], "onset · frame 0 · landmarks")
-    onset.plot(*folder.load("landmarks.npy").T, ".", color="#22d3ee", markersize=2.5, alpha=0.9)
+    landmarks = folder.load("landmarks.npy")
+    onset.plot(*landmarks.T, ".", color=OUTLINE, markersize=2.5, alpha=0.9)
     _crop_limits(onset, *crops.shape[1:3])  # a chin may lie below the crop
     show_picture(figure.add_subplot(grid[0, 1]), crops[apex], f"apex ({source}) · frame {apex}")
     show_picture(figure.add_subplot(grid[0, 2]), crops[last], f"offset · frame {last}")
@@ -80,7 +84,10 @@ def contact_sheet(folder: ClipFolder, row: Mapping[str, Any], path: Path) -> Non
 
     for column, name in enumerate(IMAGES):
         title = f"{INPUTS[name].title} {name.replace('_', '-')} · ±{VIEW_RANGE:g} grey levels"
-        show_picture(figure.add_subplot(grid[1, column]), to_view(folder.load(f"{name}.npy")), title)
+        image = show_picture(figure.add_subplot(grid[1, column]), to_view(folder.load(f"{name}.npy")), title)
+        outline = face_outline(landmarks)
+        image.plot(*np.concatenate([outline, outline[:1]]).T, color=OUTLINE, linewidth=0.7, alpha=0.7)
+        _crop_limits(image, *crops.shape[1:3])
 
     box = grid[1, 2:].get_position(figure)  # type: ignore[arg-type]  # moved right: the curve's numbers need room
     plots = figure.add_gridspec(

@@ -17,8 +17,7 @@ from experiments.scoring.metrics import MEASURES
 from fusion_net import checkpoint as checkpoints
 from fusion_net.checkpoint import Checkpoint
 from fusion_net.export import ONNX
-from fusion_net.inference import strength
-from fusion_net.inputs import ClipTensors
+from fusion_net.inputs import ClipTensors, strength
 from preprocessing.artefacts.files import is_scratch, key_of, remove_leftovers, write_text
 from preprocessing.artefacts.locks import LOCK, locked
 from preprocessing.artefacts.plain import plain
@@ -119,7 +118,7 @@ def judged(run: Run) -> dict[str, Any]:
 
 def strengths(data: ClipTensors) -> dict[str, list[float]]:
     """Smallest and largest strength of each input over the clips: what a network is used to."""
-    spread = {name: strength(tensor, data.kind(name)) for name, tensor in data.inputs.items()}
+    spread = {name: strength(data, name) for name in data.inputs}
     return {name: [round(float(v.min()), 4), round(float(v.max()), 4)] for name, v in spread.items()}
 
 

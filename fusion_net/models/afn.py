@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from dynamic_images.clip_input import InputUse
-from dynamic_images.inputs import use
+from dynamic_images.inputs import FACE, use
 from fusion_net.blocks import ChannelGate, ConvStage, Dropout, Stream
 from fusion_net.losses import soft_cross_entropy
 from fusion_net.models.contract import Batch, Model, Output
@@ -51,6 +51,7 @@ class AFNSettings:
         gate_hidden: hidden units of the gate.
         dropout: share of pooled and of fused features that training hides.
         auxiliary: weight of the mean loss of the two auxiliary heads.
+        face_only: take both images of the face alone, without hair, collar and background.
     """
 
     fusion: Fusion = "gated"
@@ -62,6 +63,7 @@ class AFNSettings:
     gate_hidden: int = 32
     dropout: float = 0.4
     auxiliary: float = 0.5
+    face_only: bool = False
 
     def __post_init__(self) -> None:
         if self.fusion not in get_args(Fusion):
@@ -119,15 +121,20 @@ class AFN(Model):
     @classmethod
     def uses(cls, settings: AFNSettings) -> tuple[InputUse, ...]:
         """TRDI and MIDI."""
-        return tuple(use(name) for name in INPUTS)
+        return tuple(use(name + FACE if settings.face_only else name) for name in INPUTS)
 
     @classmethod
     def variants(cls, settings: AFNSettings, inputs: Sequence[InputUse]) -> Mapping[str, Mapping[str, Any]]:
-        """Every fusion, and the gate fixed at 0, a half and 1; a stream alone is called by its input."""
-        ours = tuple(one.name for one in inputs) == INPUTS
+        """Every fusion, the gate fixed at 0, a half and 1, and the other choice of the pictures' background.
+
+        A stream alone is called by its input.
+        """
+        ours = tuple(one.name.removesuffix(FACE) for one in inputs) == INPUTS
         called = {} if ours else {fusion: f"{inputs[place].name}_only" for fusion, place in _ONLY.items()}
         fusions = {called.get(fusion, fusion): {"fusion": fusion} for fusion in get_args(Fusion)}
-        return {**fusions, **{f"gate fixed at {gate:g}": {"gate": gate} for gate in (0.0, 0.5, 1.0)}}
+        fixed: dict[str, dict[str, Any]] = {f"gate fixed at {gate:g}": {"gate": gate} for gate in (0.0, 0.5, 1.0)}
+        background = {"whole crop" if settings.face_only else "face only": {"face_only": not settings.face_only}}
+        return {**fusions, **fixed, **(background if ours else {})}
 
     def map_layers(self) -> Mapping[str, nn.Module]:
         """The last stage but one of each stream: its cells still tell brows from eyes."""

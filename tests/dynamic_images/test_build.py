@@ -57,6 +57,23 @@ def test_a_flickering_still_face_leaves_no_ghost(
     assert ghost["temporal_ranked_energy"] > 1.0
 
 
+def test_a_background_that_moves_is_in_the_picture_but_not_in_the_energy(
+    clip: Any, store_clip: Any, tmp_path: Path
+) -> None:
+    crops = clip.crops.copy()
+    crops[6:, :5, :] += 40  # above the forehead, which is where the mask ends
+    rows = [
+        build_images(store_clip(tmp_path / name, dataclasses.replace(clip, crops=seen)), ImageSettings(), "upstream")
+        for name, seen in (("still", clip.crops), ("moving", crops))
+    ]
+    pictures = [np.load(tmp_path / name / "motion_intensity.npy") for name in ("still", "moving")]
+    whole = [float(np.sqrt(np.square(picture, dtype=float).mean())) for picture in pictures]
+    for name in IMAGES:
+        assert rows[1][f"{name}_energy"] == pytest.approx(rows[0][f"{name}_energy"], rel=1e-3)
+        assert rows[0][f"{name}_outside"] < 0.2 and rows[1][f"{name}_outside"] > 0.5
+    assert whole[1] > 1.5 * whole[0], "what a root mean square over the whole crop says"
+
+
 def test_views_on_disk_are_rgb_at_the_fixed_scale(clip_folder: ClipFolder) -> None:
     build_images(clip_folder, ImageSettings(), "upstream")
     view = cv2.imread(str(clip_folder / "motion_intensity.png"), cv2.IMREAD_COLOR_RGB)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,11 @@ from numpy.typing import NDArray
 
 from dynamic_images.build import STAGE, ImageSettings, in_steady_light
 from dynamic_images.clip_input import PLANAR, InputUse
+from dynamic_images.face_mask import face_weight
 from dynamic_images.flow_maps import flow_statistics, optical_strain
 from dynamic_images.frames import LUMA, sample_indices
 from dynamic_images.input_cache import build_inputs, input_path
-from dynamic_images.inputs import INPUTS, recorded_use, use
+from dynamic_images.inputs import FACE, INPUTS, face_only, recorded_use, use
 from dynamic_images.precomputed import StreamSettings, build_streams
 from dynamic_images.rank_pooling import apex_centred_weights, harmonic_weights, linear_weights, pool
 from preprocessing.artefacts.clip_folder import ClipFolder, clip_folder
@@ -107,6 +109,40 @@ class TestDynamicImages:
     ) -> None:
         finished_clip(tmp_path, FRAMED, clip, apex)
         assert not made(tmp_path, use(name)).any()
+
+
+class TestFaceOnly:
+    @pytest.mark.parametrize("name", [name for name in INPUTS if name.endswith(FACE)])
+    def test_it_is_the_whole_one_inside_the_face_and_nothing_outside(self, name: str, cache: Path, clip: Any) -> None:
+        whole, face = made(cache, use(name.removesuffix(FACE))), made(cache, use(name))
+        height, width = whole.shape[-3:-1]
+        weight = face_weight(clip.landmarks, (height, width), clip.crops.shape[1:3])
+        assert 0.2 < (weight == 1).mean() < 0.8
+        np.testing.assert_array_equal(face[..., weight == 1, :], whole[..., weight == 1, :])
+        assert not face[..., weight == 0, :].any()
+        np.testing.assert_allclose(face, whole * weight[..., None], rtol=1e-6)
+
+    def test_there_is_one_of_every_image_and_flow_that_a_clip_of_frames_has(self) -> None:
+        bases = {name for name, one in INPUTS.items() if one.kind in ("image", "flow") and one.stage in ("", STAGE)}
+        assert {name for name in bases if not name.endswith(FACE)} == {
+            name.removesuffix(FACE) for name in INPUTS if name.endswith(FACE)
+        }
+
+    def test_other_landmarks_make_it_again(
+        self, tmp_path: Path, clip: Any, finished_clip: Callable[..., ClipFolder]
+    ) -> None:
+        assert {"faces", STAGE} <= set(INPUTS["motion_intensity_face"].stands_on)
+        moved = dataclasses.replace(clip, landmarks=clip.landmarks + np.float32(6))
+        images = []
+        for place, one in (("a", clip), ("b", moved)):
+            finished_clip(tmp_path / place, FRAMED, one, APEX)
+            images.append(made(tmp_path / place, use("apex_flow_face")))
+        assert np.abs(images[0] - images[1]).max() > 0.1
+
+    @pytest.mark.parametrize("name", ["frames", "flow_grid", "stream_a"])
+    def test_what_has_no_face_in_the_crop_has_none(self, name: str) -> None:
+        with pytest.raises(ValueError, match=f"input {name} .* cannot be cut off outside the face"):
+            face_only(INPUTS[name])
 
 
 class TestFlow:

@@ -30,7 +30,8 @@ CLASSES = ("happiness", "surprise")
 
 def write_stage(cache: Path, clip_id: str, stage: str, **arrays: NDArray[Any]) -> None:
     """A stage with its record and these arrays."""
-    with clip_folder(cache, clip_id).writing(stage, Entry(f"{stage} key", {})) as scratch:
+    settings = {"size": arrays["crops"].shape[1]} if "crops" in arrays else {}
+    with clip_folder(cache, clip_id).writing(stage, Entry(f"{stage} key", settings)) as scratch:
         for name, array in arrays.items():
             np.save(scratch / f"{name}.npy", array)
 

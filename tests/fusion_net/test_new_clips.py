@@ -15,8 +15,8 @@ from dynamic_images.build import ImageSettings
 from dynamic_images.inputs import use
 from dynamic_images.pipeline import StageSettings
 from fusion_net.checkpoint import Checkpoint, load, save
-from fusion_net.inference import predict, strength
-from fusion_net.inputs import Scaler, load_clips
+from fusion_net.inference import predict
+from fusion_net.inputs import Scaler, load_clips, strength
 from fusion_net.models import AFNSettings, build_model
 from fusion_net.new_clips import predict_clips
 from preprocessing.artefacts.manifest import read_manifest
@@ -93,8 +93,8 @@ def test_it_answers_in_the_way_in_which_it_was_judged(clips: list[Clip], cache: 
     same, other = (probabilities(predict(own.model, data, mirrored=way)) for way in (mirrored, not mirrored))
     np.testing.assert_array_equal(probabilities(table)[[0, 2]], same)
     assert np.abs(same - other).max() > 1e-4
-    for name, tensor in data.inputs.items():
-        np.testing.assert_allclose(table[f"strength_{name}"][[0, 2]], strength(tensor, data.kind(name)))
+    for name in data.inputs:
+        np.testing.assert_allclose(table[f"strength_{name}"][[0, 2]], strength(data, name))
 
 
 def test_a_saved_model_answers_as_before(clips: list[Clip], cache: Path, tmp_path: Path) -> None:

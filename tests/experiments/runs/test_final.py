@@ -16,7 +16,8 @@ from experiments.runs.run import Run
 from experiments.runs.systems import Network, side_of
 from experiments.scoring.protocols import Fold
 from fusion_net import ClipTensors, Scaler, load
-from fusion_net.inference import predict, strength
+from fusion_net.inference import predict
+from fusion_net.inputs import strength
 from preprocessing.artefacts.clip_folder import ClipFolder, clip_folder
 from preprocessing.artefacts.record import Entry
 from preprocessing.errors import ToolkitError, UsageError
@@ -56,7 +57,7 @@ def test_it_says_all_that_a_new_clip_needs(make: Callable[..., Path], images: Cl
     assert (training["clips"], training["subjects"], training["epochs"]) == (24, 4, tiny.training.epochs)
     assert training["per_class"] == {"calm": 8, "happy": 8, "other": 8}
     low, high = training["strength"]["temporal_ranked"]
-    assert 0 < low <= float(strength(model.scaler(images).inputs["temporal_ranked"]).median()) <= high
+    assert 0 < low <= float(strength(model.scaler(images), "temporal_ranked").median()) <= high
     answers = predict(model.model, model.scaler(images))
     assert len(answers) == 24
 

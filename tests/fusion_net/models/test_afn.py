@@ -119,6 +119,16 @@ class TestOtherInputs:
         lone = build_model(AFNSettings(**SMALL, **variants["apex_flow_only"]), CLASSES, 1, other)
         assert set(lone.map_layers()) == {"apex_flow"}
 
+    def test_it_takes_the_face_alone_when_asked_and_ablation_compares_both(self) -> None:
+        whole, face = AFNSettings(), AFNSettings(face_only=True)
+        names = [one.name for one in AFN.uses(face)]
+        assert names == ["temporal_ranked_face", "motion_intensity_face"]
+        assert list(AFN.variants(whole, AFN.uses(whole)).values())[-1] == {"face_only": True}
+        assert AFN.variants(face, AFN.uses(face))["whole crop"] == {"face_only": False}
+        assert "temporal_only" in AFN.variants(face, AFN.uses(face))
+        assert not {"face only", "whole crop"} & set(AFN.variants(whole, (use("apex_strain"), use("apex_flow"))))
+        assert list(build_model(AFNSettings(**SMALL, face_only=True), CLASSES, 1).map_layers()) == names
+
     @pytest.mark.parametrize(
         "names", [("apex_flow",), ("frames", "apex_flow"), ("phase_flow", "apex_flow"), ("flow_grid",) * 2]
     )
