@@ -86,7 +86,7 @@ def contact_sheet(folder: ClipFolder, row: Mapping[str, Any], path: Path) -> Non
         title = f"{INPUTS[name].title} {name.replace('_', '-')} · ±{VIEW_RANGE:g} grey levels"
         image = show_picture(figure.add_subplot(grid[1, column]), to_view(folder.load(f"{name}.npy")), title)
         outline = face_outline(landmarks)
-        image.plot(*np.concatenate([outline, outline[:1]]).T, color=OUTLINE, linewidth=0.7, alpha=0.7)
+        image.plot(*np.concatenate([outline, outline[:1]]).T, color=OUTLINE, linewidth=1, alpha=0.8)
         _crop_limits(image, *crops.shape[1:3])
 
     box = grid[1, 2:].get_position(figure)  # type: ignore[arg-type]  # moved right: the curve's numbers need room

@@ -11,6 +11,7 @@ import pandas as pd
 
 from experiments.bench import against as other_build
 from experiments.bench import hashing, many_clips, offline
+from experiments.bench.exact_pooling import pooling_table
 from experiments.chain_accuracy import as_table, measure
 from experiments.config import Config
 from experiments.flow_gain import gain_table
@@ -58,6 +59,7 @@ def run(
         "Against the synthetic truth": lambda: as_table(measure(root, paths.cache, config)),
         "Flow: error and time": lambda: offline.flow_table(root, paths.cache, config),
         "Flow: gain by contrast and noise": gain_table,
+        "Exact rank pooling": lambda: pooling_table(paths.cache),
         "Crop size": lambda: offline.size_table(root, config),
         "Offline chain against the reference": lambda: offline.chain_table(root, paths.cache, config),
         "Time per stage": lambda: offline.stage_table(root, config),
