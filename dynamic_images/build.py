@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from dynamic_images import motion_intensity as mi
 from dynamic_images.encoding import to_view
 from dynamic_images.face_mask import face_weight, share_outside, weighted_rms
+from dynamic_images.noise_floor import noise_floor
 from dynamic_images.rank_pooling import WEIGHTS, pool
 from dynamic_images.representations import REPRESENTATIONS, SPANS, Motion, pooling_order
 from preprocessing.artefacts.clip_folder import ClipFolder
@@ -113,7 +114,8 @@ def build_images(
 
     Returns:
         Numbers for the manifest: ``apex_index``, ``apex_source`` (``annotated`` | ``estimated``), ``peak_intensity``
-        (px, onset → t), ``<image>_energy`` (root mean square inside the face, grey levels) and ``<image>_outside``
+        (px, onset → t), ``noise_floor`` (px, what ``peak_intensity`` would be at rest, see `noise_floor`; None if the
+        frames are too few), ``<image>_energy`` (root mean square inside the face, grey levels) and ``<image>_outside``
         (share of the whole crop's energy that lies outside the face, 0 .. 1); the face is that of `face_weight`.
 
     Raises:
@@ -142,6 +144,7 @@ def _write_images(
         raise ValueError(f"{folder.folder}: apex {apex} is outside the clip's frames 0 .. {len(crops) - 1}")
     mask = mi.region_mask(settings.region, landmarks, flows.shape[1:3], crops.shape[1:3])
     from_onset = mi.intensity_curve(flows, mask, settings.statistic)
+    floor = noise_floor(flows, mask, settings.statistic)
     motion = Motion(
         intensity=from_onset
         if settings.reference == "onset"
@@ -163,6 +166,7 @@ def _write_images(
             apex_index=motion.apex,
             apex_source="estimated" if apex is None else "annotated",
             peak_intensity=round(float(from_onset.max()), 4),
+            noise_floor=None if floor is None else round(floor, 4),
         )
         for name, image in zip(IMAGES, images, strict=True):
             np.save(scratch / f"{name}.npy", image)

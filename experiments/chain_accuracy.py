@@ -36,7 +36,7 @@ from preprocessing.synthetic import action_units
 from preprocessing.synthetic.corpus import generate, settings_of
 from preprocessing.synthetic.truth import Truth, dense_motion, expression_motion, load_truth, peaks, unit_fields
 
-VERSION = 2
+VERSION = 3
 FLOW_CLIPS = 24
 MOVING, STILL = 0.25, 0.02  # share of the clip's largest displacement; the still part is also under STILL px
 ZERO = "zero"
@@ -129,7 +129,10 @@ def landmark_rows(root: Path, cache: Path, clips: Sequence[str]) -> list[dict[st
 
 
 def still_rows(root: Path, cache: Path, config: Config) -> list[dict[str, Any]]:
-    """How far a face that does not move at all moves from frame to frame in its crops (noise and flicker are on)."""
+    """How far a face that does not move at all seems to move, and whether its noise floor says so.
+
+    Sensor noise, flicker and JPEG loss are on.
+    """
     still = dataclasses.replace(
         settings_of(root), clips_per_subject=1, intensity=0.0, drift=0.0, rotation=0.0, blink=0.0, null=False
     )
@@ -142,7 +145,13 @@ def still_rows(root: Path, cache: Path, config: Config) -> list[dict[str, Any]]:
         transforms = clip_folder(artefacts, clip_id).load("transforms.npy")
         places = _follow(transforms, np.tile(np.eye(2, 3), (len(transforms), 1, 1)), _face_points(at, clip_id))
         moves.append(np.linalg.norm(np.diff(places, axis=0), axis=2).mean())
-    return [_row("still face, motion per frame after alignment", np.array(moves), clips, "px", "< 0.02")]
+    peaks_px, floors = _peaks_and_floors(artefacts, clips)
+    return [
+        _row("still face, motion per frame after alignment", np.array(moves), clips, "px", "< 0.02"),
+        _row("still face, largest intensity", peaks_px, clips, "px", "0"),
+        _row("still faces whose own noise floor covers it", 100.0 * (peaks_px <= floors), clips, "%", "> 95"),
+        _row("noise floor over the largest intensity", floors / peaks_px, clips, "times", "1 to 3", np.median),
+    ]
 
 
 def head_motion_rows(root: Path, cache: Path, clips: Sequence[str]) -> list[dict[str, Any]]:
@@ -195,12 +204,21 @@ def intensity_rows(root: Path, cache: Path, clips: Sequence[str], smoothing: flo
         misses.append(abs(apex_of(intensity, smoothing) - (truth.apex - truth.onset)) / len(intensity))
     near = 100.0 * (np.array(misses) <= 0.1)
     guess = 100 * _middle_guess(root, clips)
+    peaks_px, floors = _peaks_and_floors(cache, clips)
+    above = "clips whose intensity stands above their own noise floor"
     curve = "intensity curve against true displacement, median correlation"
     apex = "clips with intensity maximum within 10 % of the clip length of the apex"
     return [
         _row(curve, np.array(correlations), clips, "r", "> 0.9", np.median),
         _row(apex, near, clips, "%", f"> 80; a guess at the middle: {guess:.0f}"),
+        _row(above, 100.0 * (peaks_px > floors), clips, "%", "> 80"),
     ]
+
+
+def _peaks_and_floors(cache: Path, clips: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Largest intensity and noise floor of each clip, px; NaN where a clip is too short for a floor."""
+    rows = read_manifest(cache).set_index("clip_id").loc[list(clips)]
+    return rows["peak_intensity"].to_numpy(float), rows["noise_floor"].to_numpy(float)
 
 
 def true_intensity(truth: Truth) -> NDArray[np.float64]:

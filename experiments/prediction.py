@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from dynamic_images.inspection.gallery import write_gallery
+from dynamic_images.noise_floor import noise_notes
 from dynamic_images.spotting.candidates import Proposal, propose
 from dynamic_images.spotting.motion_curve import SpotSettings
 from experiments.pages.predictions import EXPERIMENTAL, JSON, PAGE, TABLE, Predictions, render
@@ -220,7 +221,7 @@ def notes(row: dict[str, Any], checkpoint: Checkpoint) -> list[str]:
         found.append(f"lasts {seconds:.1f} s, a micro-expression at most 0.5 s: trim it, or try --spot")
     if row["faces_seen"] > 1:
         found.append(f"{row['faces_seen']:.0f} faces: the largest that stays was followed")
-    return found + face_notes(row) + recording_notes(row) + _strange(row, checkpoint)
+    return found + face_notes(row) + recording_notes(row) + noise_notes(row) + _strange(row, checkpoint)
 
 
 def _strange(row: dict[str, Any], checkpoint: Checkpoint) -> list[str]:

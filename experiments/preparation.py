@@ -12,6 +12,7 @@ import pandas as pd
 from dynamic_images.clip_input import InputUse
 from dynamic_images.input_cache import build_inputs, fitting_inputs
 from dynamic_images.kinds import build_artefacts, may_mirror
+from dynamic_images.noise_floor import noise_notes
 from experiments.config import Config, fitted_to
 from experiments.progress import Progress, Step
 from experiments.runs import provenance
@@ -191,13 +192,13 @@ def composite_lines(paths: DatasetPaths, config: Config, manifest: pd.DataFrame,
 
 
 def manifest_lines(manifest: pd.DataFrame) -> list[str]:
-    """Lines on how many clips can be used, why others cannot, and what was remarkable about a recording."""
+    """Lines on how many clips can be used, why others cannot, and what is remarkable about a clip."""
     rejected = manifest[manifest["status"] == "rejected"]
     lines = [f"{len(manifest)} clips, {len(manifest) - len(rejected)} usable, {len(rejected)} rejected"]
     lines += [f"rejected {row.clip_id}: {row.reason} ({row.code})" for row in rejected.itertuples()]
     for clip in manifest[manifest["status"] == "ok"].to_dict("records"):
-        row = {str(name): value for name, value in clip.items()}
-        notes = face_notes(row) + recording_notes(row)
+        facts = {str(name): value for name, value in clip.items()}
+        notes = face_notes(facts) + recording_notes(facts) + noise_notes(facts)
         lines += [f"note on {clip['clip_id']}: {note}" for note in notes]
     return lines
 

@@ -73,6 +73,7 @@ ROOMS = (
     "dynamic_images/rank_pooling",
     "dynamic_images/motion_intensity",
     "dynamic_images/face_mask",
+    "dynamic_images/noise_floor",
     "dynamic_images/representations",
     "dynamic_images/build",
     "dynamic_images/clip_input",

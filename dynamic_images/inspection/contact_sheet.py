@@ -27,6 +27,7 @@ from dynamic_images.inspection.input_rows import (
     show_picture,
     title_of,
 )
+from dynamic_images.noise_floor import noise_notes
 from preprocessing.artefacts.clip_folder import ClipFolder
 from preprocessing.artefacts.files import atomic, key_of, remove_leftovers
 from preprocessing.artefacts.manifest import FACTS, number, words
@@ -45,13 +46,15 @@ ARROW_LENGTH = 16.0
 """Length of the key arrow, in 1/224 of the crop's width."""
 ACCENT, QUIET, OUTLINE = "#c2410c", "#6b7280", "#22d3ee"
 
+BELOW = "does not stand above this clip's own noise"
 PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 1}
 
 
 def contact_sheet(folder: ClipFolder, row: Mapping[str, Any], path: Path) -> None:
     """Draw one clip as a PNG 1200 px wide: crops, flow, intensity curve with order, both dynamic images.
 
-    A thin line on the dynamic images is the outline of the face, inside which their energies are measured.
+    A thin line on the dynamic images is the outline of the face, inside which their energies are measured; a line
+    through the curve is the clip's own noise floor.
 
     Further inputs that were made of the clip and have a picture stand in rows below. Scales are printed: dynamic
     images at ±`VIEW_RANGE` grey levels like every view, flow by its key arrow.
@@ -201,7 +204,11 @@ def _flow(axes: Axes, onset: NDArray[np.uint8], flow: NDArray[np.float32]) -> No
 def _curve(axes: Axes, intensity: NDArray[np.floating], apex: int, entry: Entry, fps: float | None) -> None:
     last = len(intensity) - 1
     axes.plot(intensity, color=INK, linewidth=1.4, marker=".", markersize=3)
-    top = max(float(intensity.max()) * 1.3, 0.05)
+    floor = number(entry.result.get("noise_floor")) if entry.settings["reference"] == "onset" else None
+    top = max(float(intensity.max()) * 1.3, 1.2 * (floor or 0.0), 0.05)
+    if floor is not None:
+        axes.axhline(floor, color=QUIET, linewidth=1, linestyle=":")
+        axes.text(last, floor, f"own noise {floor:.2f} px ", color=QUIET, fontsize=8, ha="right", va="bottom")
     source = entry.result["apex_source"]
     # the apex is named one line lower, so that it may lie at either end
     for frame, label, side, height in (
@@ -213,6 +220,8 @@ def _curve(axes: Axes, intensity: NDArray[np.floating], apex: int, entry: Entry,
         axes.text(frame, top * height, f" {label} ", color=ACCENT, fontsize=8.5, ha=side, va="top", bbox=PAPER)
     axes.set(xlim=(-0.5, last + 0.5), ylim=(0, top))
     settings = entry.settings
+    if noise_notes(entry.result):
+        axes.text(0.5, 0.03, BELOW, transform=axes.transAxes, color=ACCENT, fontsize=8.5, ha="center", bbox=PAPER)
     axes.set_title(
         f"motion intensity in px · {settings['statistic'].replace('_', ' ')} of flow {settings['reference']} → t, "
         f"{settings['region'].replace('_', ' ')}",

@@ -20,11 +20,13 @@ from urllib.parse import quote
 
 import numpy as np
 
+from dynamic_images.build import STAGE
 from dynamic_images.inputs import INPUTS
 from dynamic_images.inspection import film_strip
 from dynamic_images.inspection.contact_sheet import contact_sheet, is_fresh, sheet_key
 from dynamic_images.inspection.pages import page_environment
 from dynamic_images.inspection.pictures import caption, pictures
+from dynamic_images.noise_floor import noise_notes
 from preprocessing.artefacts.clip_folder import ClipFolder, clip_folder
 from preprocessing.artefacts.files import write_text
 from preprocessing.artefacts.manifest import FACTS, number, read_manifest, words
@@ -167,7 +169,16 @@ def _clip(cache: Path, row: Row, columns: Sequence[str], base: Path) -> dict[str
         "apex": int(row["apex"]) - int(row["onset"]),
         "apex_source": words(row.get("apex_source")),
         "curve": [_short(float(value)) for value in np.nan_to_num(intensity)],
+        "floor": _floor(folder, row),
+        "notes": noise_notes(row),
     }
+
+
+def _floor(folder: ClipFolder, row: Row) -> float | None:
+    """The noise floor of a clip's curve; None where the curve is of another kind than what the floor is of."""
+    entry = folder.entry(STAGE)
+    measured = entry is not None and entry.settings.get("reference") == "onset"
+    return _short(number(row.get("noise_floor"))) if measured else None
 
 
 def _short(value: float | None) -> float | None:

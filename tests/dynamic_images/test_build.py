@@ -74,6 +74,21 @@ def test_a_background_that_moves_is_in_the_picture_but_not_in_the_energy(
     assert whole[1] > 1.5 * whole[0], "what a root mean square over the whole crop says"
 
 
+def test_the_noise_floor_lies_below_an_expression_and_above_a_face_at_rest(
+    make_clip: Callable[..., Any], store_clip: Any, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    noise = rng.normal(0, 0.05, (12, 32, 32, 2))
+    rows = []
+    for name, peak in (("still", 0.0), ("moving", 1.5)):
+        one = make_clip(peak=peak)
+        flow = (one.flow.astype(float) + noise - noise[0]).astype(np.float16)
+        folder = store_clip(tmp_path / name, dataclasses.replace(one, flow=flow))
+        rows.append(build_images(folder, ImageSettings(), "upstream"))
+    assert rows[0]["peak_intensity"] <= rows[0]["noise_floor"] < 3 * rows[0]["peak_intensity"]
+    assert rows[1]["peak_intensity"] > rows[1]["noise_floor"] > 0.5 * rows[0]["noise_floor"]
+
+
 def test_views_on_disk_are_rgb_at_the_fixed_scale(clip_folder: ClipFolder) -> None:
     build_images(clip_folder, ImageSettings(), "upstream")
     view = cv2.imread(str(clip_folder / "motion_intensity.png"), cv2.IMREAD_COLOR_RGB)

@@ -70,7 +70,6 @@ def test_every_clip_has_a_row_in_order_and_a_rejected_one_its_reason(clips: list
     assert table.loc["toy/s1/broken", "reason"] == f"img{FRAMES}.png cannot be decoded as an image"
     good = table.loc["toy/s1/a"]
     assert (good["onset"], good["apex"], good["offset"], good["n_frames"]) == (0, 3, FRAMES - 1, FRAMES)
-    assert good["flow_fallbacks"] == 0
     assert (good["apex_source"], good["emotion"], good["action_units"]) == ("annotated", "happiness", "L12+6")
     assert table.loc["toy/s1/b", "apex_source"] == "estimated"
 

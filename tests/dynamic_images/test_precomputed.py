@@ -289,5 +289,5 @@ def test_a_wrong_channel_stops_everything(table: Path, tmp_path: Path) -> None:
 def test_a_clip_record_has_the_form_of_the_others(table: Path, tmp_path: Path) -> None:
     build(table, tmp_path / "c")
     record = clip_folder(tmp_path / "c", "one/s1/c1").record()
-    assert set(record) == {"clip", "input", "libraries", "stages"}
+    assert set(record) == {"clip", "input", "libraries", "stages", "digest"}
     assert isinstance(load(table)[0], StreamClip)

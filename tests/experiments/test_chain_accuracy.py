@@ -156,11 +156,17 @@ def test_the_still_part_of_a_face_hardly_moves_in_truth(root: Path, cache: Path)
 
 def test_intensity_follows_the_displacement_and_a_shuffled_curve_does_not(root: Path, cache: Path, broken: Any) -> None:
     clips = truth.usable(cache)
-    curve, apex = (row["value"] for row in truth.intensity_rows(root, cache, clips, SMOOTHING))
+    curve, apex = (row["value"] for row in truth.intensity_rows(root, cache, clips, SMOOTHING)[:2])
     assert curve > 0.75
     assert apex >= 50
     worse = truth.intensity_rows(root, broken("intensity.npy", shuffled), clips, SMOOTHING)
     assert abs(worse[0]["value"]) < 0.5
+
+
+def test_expressions_stand_above_their_own_noise_where_they_are_strong_enough(root: Path, cache: Path) -> None:
+    row = truth.intensity_rows(root, cache, truth.usable(cache), SMOOTHING)[2]
+    assert row["quantity"] == "clips whose intensity stands above their own noise floor"
+    assert row["value"] >= 50 and row["n"] == 4
 
 
 def test_the_apex_row_notices_a_maximum_in_the_wrong_place(root: Path, cache: Path, broken: Any) -> None:
@@ -185,9 +191,11 @@ def test_a_still_face_stays_still_and_the_corpus_is_left_alone(
 ) -> None:
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
     beside = sorted(root.parent.iterdir())
-    row = truth.still_rows(root, tmp_path / "synthetic", config)[0]
+    row, seen, covered, over = truth.still_rows(root, tmp_path / "synthetic", config)
     assert row["value"] < 0.02
     assert row["n"] == 2, "one clip of each person"
+    assert 0 < seen["value"] < 0.3
+    assert covered["value"] == 100 and 1 <= over["value"] < 3, "a floor of 0 covers none, one of a pixel is 10 times it"
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before
     assert sorted(root.parent.iterdir()) == beside
     assert sorted(path.name for path in tmp_path.iterdir()) == ["synthetic-still"]

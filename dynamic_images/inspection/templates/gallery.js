@@ -103,7 +103,7 @@
     $("title").textContent = clip.id;
     const facts = [clip.emotion, clip.units && `AU ${clip.units}`, `${clip.frames} frames`];
     facts.push(clip.fps === null ? "fps unknown" : `${clip.fps} fps`);
-    $("facts").textContent = facts.filter(Boolean).join(" · ");
+    $("facts").textContent = [...facts, ...clip.notes].filter(Boolean).join(" · ");
     $("sheet").src = $("sheet-link").href = clip.sheet;
     $("sheet").alt = `Contact sheet of ${clip.id}: onset, apex, offset, flow, both dynamic images, intensity curve`;
     $("scrubber").max = clip.frames - 1;
@@ -166,7 +166,7 @@
 
   // Places on the curve, 0 to 1 of its width and height.
   const across = (t) => (clip.frames > 1 ? t / (clip.frames - 1) : 0.5);
-  const down = (value) => 1 - value / (1.1 * Math.max(...clip.curve, 0.05));
+  const down = (value) => 1 - value / (1.1 * Math.max(...clip.curve, clip.floor ?? 0, 0.05));
 
   function drawCurve() {
     const svg = (tag, attributes) => {
@@ -184,6 +184,8 @@
     const picture = svg("svg", { viewBox: "0 0 1 1", preserveAspectRatio: "none", "aria-hidden": "true" });
     for (const t of [0, clip.apex, clip.frames - 1])
       picture.append(svg("line", { x1: across(t), x2: across(t), y1: 0, y2: 1, class: "event" }));
+    if (clip.floor !== null)
+      picture.append(svg("line", { x1: 0, x2: 1, y1: down(clip.floor), y2: down(clip.floor), class: "floor" }));
     const points = clip.curve.map((value, t) => `${across(t).toFixed(5)},${down(value).toFixed(5)}`);
     picture.append(svg("polyline", { points: points.join(" ") }));
     const now = document.createElement("div");
@@ -191,7 +193,8 @@
     const ends = [[0, "onset"], [clip.frames - 1, "offset"]];
     const free = ends.filter(([t]) => Math.abs(across(t) - across(clip.apex)) > 0.12);
     const labels = [...free, [clip.apex, `apex (${clip.apex_source})`]].map(([t, text]) => label(text, t));
-    const top = label(`motion intensity, largest ${shown(Math.max(...clip.curve))} px`, 0, "top");
+    const noise = clip.floor === null ? "" : `; dotted: noise ${shown(clip.floor)}`;
+    const top = label(`motion intensity, largest ${shown(Math.max(...clip.curve))} px${noise}`, 0, "top");
     $("curve").replaceChildren(picture, now, top, ...labels);
   }
 

@@ -12,7 +12,7 @@ import pytest
 from dynamic_images.build import ImageSettings, build_images
 from dynamic_images.inspection.gallery import frames_path, sheet_path, write_gallery
 from preprocessing.artefacts.clip_folder import ClipFolder, clip_folder
-from preprocessing.artefacts.manifest import write_manifest
+from preprocessing.artefacts.manifest import read_manifest, write_manifest, write_manifest_table
 from preprocessing.errors import ToolkitError
 
 REJECTED = {
@@ -62,10 +62,21 @@ def test_the_page_knows_every_clip_and_its_pictures_exist(dataset: Path) -> None
     first = known(page)["clips"][0]
     assert (first["frames"], first["apex"], first["apex_source"]) == (12, 5, "annotated")
     assert len(first["curve"]) == 12 and max(first["curve"]) > 0.5
+    assert 0 < first["floor"] < max(first["curve"]) and first["notes"] == []
     assert dict(zip(known(page)["columns"], first["numbers"], strict=True))["residual_px"] == 0.031
     text = page.read_text("utf-8")
     assert str(dataset) not in text  # works wherever the folder is moved
     assert "happiness (2)" in text and "2 usable clips" in text
+
+
+def test_the_page_says_which_clip_does_not_stand_above_its_own_noise(dataset: Path) -> None:
+    table = read_manifest(dataset)
+    table.loc[1, "noise_floor"] = 2 * table.loc[1, "peak_intensity"]
+    write_manifest_table(dataset, table)
+    first, second = known(write_gallery(dataset))["clips"][:2]
+    assert first["notes"] == []
+    assert second["floor"] > max(second["curve"])
+    assert [note.split(":")[0] for note in second["notes"]] == ["does not stand above this clip's own noise"]
 
 
 def test_nothing_is_inlined_but_the_look(dataset: Path) -> None:

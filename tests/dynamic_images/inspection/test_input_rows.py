@@ -50,7 +50,10 @@ def test_every_input_with_a_picture_has_its_place(folder: ClipFolder) -> None:
     placed = placed_pictures(folder, further_inputs(folder))
     cells = [(one.row, one.column + k) for one in placed for k in range(one.span)]
     assert len(set(cells)) == len(cells) and max(column for _, column in cells) < COLUMNS
-    assert {one.use.name: one.span for one in placed if one.span > 1} == {"phase_flow": 2}
+    assert {one.use.name: one.span for one in placed if one.span > 1} == {
+        "phase_flow": 2,
+        "phase_flow_face": 2,
+    }
 
 
 @pytest.mark.parametrize("names", [("apex_strain",), ("apex_strain", "phase_flow"), tuple(one.name for one in SHOWN)])
