@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 from experiments import options, preparation
 from experiments.cli import app
+from experiments.runs.run import write_json
 from preprocessing.artefacts.frame_stack import FrameWriter
 from preprocessing.artefacts.manifest import read_manifest
 from preprocessing.datasets import OWN
@@ -244,7 +245,7 @@ class TestClipsThatCannotBeUsed:
             "broken_image": "broken_frame",
             "two_frames": "too_short",
             "no_face": "no_face",
-            "leaves": "face_lost",
+            "leaves": "shot_cut",
             "size_change": "size_change",
             "text.mp4": "broken_video",
             "empty.avi": "broken_video",
@@ -366,7 +367,7 @@ class TestTraining:
 
     def test_a_run_that_does_not_say_where_its_clips_are(self) -> None:
         Path("run").mkdir()
-        Path("run/run.json").write_text("{}")
+        write_json(Path("run/run.json"), {})
         assert "name their folder with --cache" in fails("report", "run", code=2)
 
 

@@ -183,3 +183,19 @@ def test_a_worker_that_is_killed_from_outside_is_one_sentence() -> None:
 def _slowly(task: int) -> tuple[int, int]:
     time.sleep(0.05)
     return task, os.getpid()
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="reads signal masks in /proc")
+def test_ctrl_c_never_reaches_a_worker_that_is_still_importing(tmp_path: Path) -> None:
+    """From its first moment on: one that is interrupted while it imports would print a traceback."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import signal; from pathlib import Path; from preprocessing.workers import unordered\n"
+        "if __name__ == '__main__':\n"
+        "    for text in unordered(Path.read_text, [(Path('/proc/self/status'),)] * 4, 2):\n"
+        "        blocked = int(text.split('SigBlk:')[1].split()[0], 16)\n"
+        "        print(bool(blocked & 1 << signal.SIGINT - 1))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    done = subprocess.run([sys.executable, str(script)], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True"] * 4

@@ -272,7 +272,7 @@ def test_a_class_is_no_formula_for_the_figures() -> None:
 def test_an_unfinished_run_is_named(tmp_path: Path, toy_cache: Path, finished: Run) -> None:
     with pytest.raises(ToolkitError, match=r"run\.json does not exist: has `mer train` finished"):
         write_report(Run(tmp_path), toy_cache)
-    with pytest.raises(UsageError, match="nothing is no folder: give the folder of a run"):
+    with pytest.raises(UsageError, match="nothing does not exist: give the folder of a run"):
         write_report(Run(tmp_path / "nothing"), toy_cache)
     with pytest.raises(ToolkitError, match=r"manifest\.csv does not exist"):
         write_report(finished, tmp_path / "no cache")

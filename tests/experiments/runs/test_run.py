@@ -309,7 +309,10 @@ def test_a_changed_file_of_a_run_is_never_believed(finished: Run, name: str, rea
     path = finished.folder / name
     whole = path.read_bytes()
     for place in np.random.default_rng(0).integers(len(whole), size=50):
-        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        damaged = whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]
+        if _same_values(damaged, whole):  # the seventeenth digit of a number
+            continue
+        path.write_bytes(damaged)
         with pytest.raises(ToolkitError, match=name):
             read(finished)
     for damage in (b"", b"{}", b"[]", b"[" * 5000, b"\xff\xfe", whole[: len(whole) // 2]):
@@ -320,6 +323,13 @@ def test_a_changed_file_of_a_run_is_never_believed(finished: Run, name: str, rea
     path.mkdir()
     with pytest.raises(ToolkitError, match=name):
         read(finished)
+
+
+def _same_values(one: bytes, other: bytes) -> bool:
+    try:
+        return bool(json.loads(one) == json.loads(other))
+    except ValueError:
+        return False
 
 
 def test_settings_that_are_no_text_are_named(finished: Run) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from preprocessing.artefacts.clip_folder import clip_folder
 from preprocessing.artefacts.manifest import read_manifest, write_manifest
+from preprocessing.artefacts.record import Entry
 from preprocessing.datasets import DATASETS, ClipDataset, Composite, find_dataset
 from preprocessing.datasets.composite_check import differences
 from preprocessing.datasets.composites import MEGC2019, CompositeRule, count, join
@@ -142,11 +143,8 @@ class TestMembers:
     def test_made_with_other_settings(self, built: Path) -> None:
         """A network could tell the data sets apart by how they were made."""
         for name, (clip_id, _), weights in (("casme2", casme2()[0], "linear"), ("samm", samm()[0], "harmonic")):
-            folder = clip_folder(built.parent / name, clip_id).folder
-            folder.mkdir(parents=True)
-            (folder / "record.json").write_text(
-                f'{{"stages": {{"images": {{"key": "k", "settings": {{"weights": "{weights}"}}}}}}}}'
-            )
+            with clip_folder(built.parent / name, clip_id).writing("images", Entry("k", {"weights": weights})):
+                pass
         with pytest.raises(ToolkitError, match="samm was built with other settings of images than casme2"):
             join(MEGC2019, built)
 
