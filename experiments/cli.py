@@ -46,7 +46,6 @@ app = typer.Typer(
 )
 app.command()(synth_streams)
 app.command()(streams)
-_progress = show
 
 
 @app.command()
@@ -70,7 +69,7 @@ def synth(
     wanted = {"subjects": subjects, "clips_per_subject": clips, "seed": seed, "intensity": intensity}
     changes = [f"corpus.{key}={value}" for key, value in wanted.items() if value is not None]
     settings = settings_of(config, [*(change or []), *changes], null, offline=True)
-    out.print(f"{make_corpus(at, settings, jobs, _progress)}")
+    out.print(f"{make_corpus(at, settings, jobs, show)}")
 
 
 @app.command()
@@ -107,8 +106,8 @@ def dataset(
     uses = [use(one) for one in further or ()]
     mended: list[str] = []
     with workplace(cluster, jobs, *paths.shared()) as at_once:
-        manifest = preparation.make_dataset(paths, settings, at_once, _progress, verify, mended.append)
-        preparation.make_inputs(paths, uses, at_once, _progress)
+        manifest = preparation.make_dataset(paths, settings, at_once, show, verify, mended.append)
+        preparation.make_inputs(paths, uses, at_once, show)
     out.print(description(paths.cache), markup=False)
     for line in mended:
         out.print(f"mended {line}", markup=False)
@@ -144,7 +143,7 @@ def check(
 
     settings = data.settings()
     root = folder or data.root or Path()
-    text, code = provenance.check(name, root, settings["data"], everything, _progress if decode else None)
+    text, code = provenance.check(name, root, settings["data"], everything, show if decode else None)
     out.print(text, markup=False, end="")
     raise typer.Exit(code)
 
@@ -165,8 +164,8 @@ def inspect(
     settings = data.settings()
     paths = preparation.dataset_paths(name, settings, data.root, data.cache)
     if not (paths.cache / "manifest.csv").is_file():
-        preparation.make_dataset(paths, settings, jobs, _progress)
-    with _progress("contact sheets and film strips") as step:
+        preparation.make_dataset(paths, settings, jobs, show)
+    with show("contact sheets and film strips") as step:
         page = write_gallery(paths.cache, jobs=jobs, progress=lambda done, total: step(done, total, ""))
     out.print(f"{page}")
 
@@ -199,9 +198,9 @@ def train(
     run = Run(run_folder(name_of_run or f"{paths.name}-{model}"))
     with workplace(cluster, jobs, *paths.shared(run.folder)) as at_once:
         if final:
-            result = workflow.final(paths, settings, model, run, to or run.model, at_once, _progress, judge)
+            result = workflow.final(paths, settings, model, run, to or run.model, at_once, show, judge)
         else:
-            result = workflow.train(paths, settings, model, run, at_once, _progress)
+            result = workflow.train(paths, settings, model, run, at_once, show)
     for line in preparation.data_summary(paths, settings):
         out.print(line, markup=False)
     if judge:
@@ -252,7 +251,7 @@ def explain(run: RunFolder, cache: Cache = None, jobs: Jobs = 0) -> None:
     existing(run, "the folder of a run", folder=True)
     if cache is not None:
         existing(cache, "the folder of its clips")
-    out.print(f"{workflow.explain(Run(run), cache, jobs, _progress)}")
+    out.print(f"{workflow.explain(Run(run), cache, jobs, show)}")
 
 
 @app.command()
@@ -279,7 +278,7 @@ def predict(
     if landmark_model is not None:
         existing(landmark_model, "a dlib 68-point predictor")
     search = SpotSettings() if spot else None
-    found = prediction.predict_videos(videos, model, to, jobs, _progress, search, fps, landmark_model, bit_depth)
+    found = prediction.predict_videos(videos, model, to, jobs, show, search, fps, landmark_model, bit_depth)
     if spot:
         err.print(prediction.EXPERIMENTAL, style="yellow")
     for row in found.table.to_dict("records"):
@@ -328,7 +327,7 @@ def compare(
 
     for run in runs:
         existing(run, "the folders of two or more runs", folder=True)
-    found, numbers = workflow.comparison(runs, page, cost, _progress)
+    found, numbers = workflow.comparison(runs, page, cost, show)
     out.print(markdown(numbers), markup=False)
     out.print(f"{found}")
 
@@ -360,7 +359,7 @@ def ablate(
     paths = preparation.dataset_paths(name, settings, data.root, data.cache)
     folder = run_folder(name_of_run or f"{paths.name}-{model}-ablation")
     with workplace(cluster, jobs, *paths.shared(folder)) as at_once:
-        table = workflow.ablation(paths, settings, model, folder, at_once, _progress)
+        table = workflow.ablation(paths, settings, model, folder, at_once, show)
     out.print(table, markup=False)
 
 
@@ -385,7 +384,7 @@ def bench(
     from experiments import bench as benchmarks
 
     settings = settings_of(config, change)
-    path = benchmarks.run(settings, out_folder, jobs, _progress, against, only or (), clips)
+    path = benchmarks.run(settings, out_folder, jobs, show, against, only or (), clips)
     out.print(path.read_text("utf-8"), markup=False)
     out.print(f"{path}")
 
