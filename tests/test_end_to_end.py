@@ -156,6 +156,7 @@ def test_verify_says_what_it_mended_and_ends_with_the_same_bytes(small: Path, tm
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs processes that are let go at once")
+@pytest.mark.slow
 def test_two_commands_at_once_both_end_well(small: Path, tmp_path: Path) -> None:
     """On a corpus and a cache that are half there, with two processes each."""
     shutil.copytree(small / "data", tmp_path / "data")

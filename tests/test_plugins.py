@@ -70,6 +70,7 @@ def test_a_network_of_a_package_is_judged_in_two_processes(trained: Path) -> Non
     assert "StrainNet on synthetic" in page and "u, v and strain at the apex" in page
 
 
+@pytest.mark.slow
 def test_it_resumes_to_the_same_bytes_in_one_process(mer: Mer, trained: Path) -> None:
     before = (trained / "predictions.csv").read_bytes()
     lost = sorted(trained.glob("folds/*"))[0]
@@ -80,6 +81,7 @@ def test_it_resumes_to_the_same_bytes_in_one_process(mer: Mer, trained: Path) ->
     assert "training folds: 3/3" in done.stderr
 
 
+@pytest.mark.slow
 def test_an_estimator_of_a_package_is_compared_with_it(mer: Mer, trained: Path) -> None:
     mer("train", "synthetic", "--model", "ridge", *SMALL, "--set", "ridge.alphas=[1.0]")
     done = mer("compare", "runs/synthetic-strain_net", "runs/synthetic-ridge")
@@ -88,6 +90,7 @@ def test_an_estimator_of_a_package_is_compared_with_it(mer: Mer, trained: Path) 
     assert "Ridge classifier on flow statistics" in page.read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_its_final_model_predicts_and_is_exported(mer: Mer, trained: Path) -> None:
     card = (trained / "model/model_card.md").read_text("utf-8")
     assert "u, v and strain at the apex (3 × 32 × 32)" in card and "dynamic image" not in card.split("## Intended")[0]
