@@ -55,7 +55,7 @@ lint: $(READY) ## format check, rules and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-test: $(READY) ## the tests, about six minutes on two cores
+test: $(READY) ## the tests, in several minutes
 	$(BIN)/python -m pytest -m "not slow and not faults" --numprocesses $(TEST_JOBS) --dist loadfile
 
 test-all: $(READY) ## the slow ones too, but not test-faults
