@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from experiments.signals import WORDS, Terminated, tidying_up
+from experiments.signals import WORDS, Terminated, answered, tidying_up
 from preprocessing.errors import ToolkitError, UsageError
 
 if TYPE_CHECKING:
@@ -121,6 +121,7 @@ def guarded_command(command: F) -> F:
             code, text = 143, WORDS[signal.SIGTERM]
         except KeyboardInterrupt:
             code, text = 130, WORDS[signal.SIGINT]
+        answered()
         err.print(Text(text) if code > 128 else Text.assemble(("error: ", "red"), text))
         raise typer.Exit(code)
 

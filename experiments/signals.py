@@ -45,6 +45,16 @@ def tidying_up() -> Iterator[None]:
             signal.signal(number, _leave)
 
 
+def answered() -> None:
+    """The interrupt was answered: the exit code that is chosen now stands.
+
+    Python notes an interrupt that comes out of code given as text, such as the methods that ``dataclass`` writes while a
+    library is loaded. ``python -m`` then ends by the signal, whatever code was asked for. The next such code takes the
+    note back.
+    """
+    exec("")
+
+
 def _leave(number: int, _: FrameType | None) -> None:
     os.write(2, f"{WORDS[signal.Signals(number)]}\n".encode())
     os._exit(128 + number)

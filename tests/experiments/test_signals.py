@@ -74,3 +74,21 @@ def test_while_workers_are_at_work(tmp_path: Path, number: signal.Signals, every
         time.sleep(0.02)
     (os.killpg if everybody else os.kill)(process.pid, number)
     check_end(process, number)
+
+
+def test_an_interrupt_in_code_that_was_text(tmp_path: Path) -> None:
+    """As in the methods that dataclass writes; Python would end the process by the signal, which is -2 here."""
+    (tmp_path / "interrupted.py").write_text(
+        "from experiments.options import guarded_command\n"
+        "import typer\n"
+        "app = typer.Typer()\n"
+        "@app.command()\n"
+        "@guarded_command\n"
+        "def work() -> None:\n"
+        "    exec('raise KeyboardInterrupt')\n"
+        "app()\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{tmp_path}"}
+    command = [sys.executable, "-m", "interrupted"]
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    check_end(process, signal.SIGINT)

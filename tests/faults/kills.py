@@ -15,8 +15,6 @@ from tests.faults.world import World, contents, different
 EACH = 10
 """Kills in a chain, before the undisturbed run."""
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}
-TOLD = "what is finished is kept"
-"""In the sentence of a command that was interrupted or terminated."""
 LAST_WORDS = {"dataset": "manifest.csv", "train": "report.html", "predict": "predictions.html"}
 """What stands in the last line of a command that has done its work."""
 
@@ -83,9 +81,6 @@ def _one(world: World, chain: Chain, folder: Path, rng: random.Random, tally: Ta
     fine = {0, 1} if hit == "one worker" else {CODES[signal.Signals(number)], 0}
     if LAST_WORDS[chain.command] in command.said:  # all is done, and Python has taken its signals back
         fine.add(-number)
-    if code == -number and number != signal.SIGKILL and TOLD in command.said:  # a shell shows the same number for it
-        fine.add(code)
-        tally.add("by the signal itself, after the sentence")
     if code not in fine and code is not None:
         tally.fault("wrong exit code", f"{code} after {number} to {hit} of {chain}: {command.said[-500:]}")
     if code not in (0, -9, None) and not command.said.strip():
