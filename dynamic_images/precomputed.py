@@ -43,6 +43,9 @@ STREAMS = ("stream_a", "stream_b")
 VIEWED = 100
 """So many clips, evenly spaced, say how wide a range of unscaled values a picture shows."""
 
+WRONG_FORM = "wrong_form"
+"""Code of a file that decodes but has not the form of an image; if most are so, it is no matter of single clips."""
+
 Zero = Literal["middle", "black"]
 
 
@@ -77,7 +80,7 @@ def build_streams(
     is no image is a rejected row, and any number of processes gives the same bytes.
 
     Raises:
-        DatasetError: a channel that the file has not, or an array of the wrong form: the table is to be changed.
+        DatasetError: a channel that the file has not, or most arrays are of the wrong form: the table is to be changed.
     """
     views = {name: _view_range(clips, name, settings) for name in STREAMS}
     datasets = sorted({clip.clip_id.split("/", 1)[0] for clip in clips})
@@ -113,10 +116,10 @@ def read_source(source: Source, where: str = "") -> NDArray[Any]:
     """The chosen channels of a file, ``(H, W, C)`` with its own type of numbers, C from 1 to 3.
 
     Raises:
-        ClipRejectedError: ``broken_image``: it cannot be decoded.
-        DatasetError: it has no such channel, or not the form of an image.
+        ClipRejectedError: ``broken_image``: it cannot be decoded; ``wrong_form``: it has not the form of an image.
+        DatasetError: it has no such channel.
     """
-    values = _decode(source.path, where)
+    values = _decode(source.path)
     last = values.shape[2] - 1
     channels = source.channels
     if channels is None:
@@ -195,7 +198,7 @@ def _build(clip: StreamClip, folder: ClipFolder, settings: StreamSettings, views
     return entry.result
 
 
-def _decode(path: Path, where: str) -> NDArray[Any]:
+def _decode(path: Path) -> NDArray[Any]:
     """``(H, W, C)``, C in the order red, green, blue, alpha."""
     try:
         data = path.read_bytes()
@@ -207,10 +210,13 @@ def _decode(path: Path, where: str) -> NDArray[Any]:
         raise ClipRejectedError("broken_image", f"{path.name} cannot be read ({error})") from error
     values = values[:, :, None] if values.ndim == 2 else values
     if values.ndim != 3 or not values.size or (values.shape[0] <= 4 < values.shape[2]):
-        raise DatasetError(f"{where}: {path.name} has shape {values.shape}, wanted (H, W) or (H, W, C), channels last")
+        raise ClipRejectedError(
+            WRONG_FORM, f"{path.name} has shape {values.shape}, wanted (H, W) or (H, W, C), channels last"
+        )
     if values.dtype.kind not in "iuf" or (values.dtype.kind == "u" and values.dtype.itemsize > 2):
-        raise DatasetError(
-            f"{where}: {path.name} holds {values.dtype}, wanted 8 or 16 bits, signed integers or floating-point numbers"
+        raise ClipRejectedError(
+            WRONG_FORM,
+            f"{path.name} holds {values.dtype}, wanted 8 or 16 bits, signed integers or floating-point numbers",
         )
     return values
 
@@ -244,15 +250,20 @@ def _view_range(clips: Sequence[StreamClip], name: str, settings: StreamSettings
     """Values at the black and white ends of a stream's pictures, one for the whole data set; for eyes only.
 
     The range of the format for 8- and 16-bit files; otherwise the 99th percentile of the values' size over some clips,
-    rounded up to 1, 2 or 5 times a power of ten.
+    rounded up to 1, 2 or 5 times a power of ten. Raises DatasetError if most of these clips have the wrong form.
     """
     zero: Zero = getattr(settings, f"zero_{name[-1]}")
     largest = 0.0
-    for clip in clips[:: max(1, math.ceil(len(clips) / VIEWED))]:
+    looked_at = clips[:: max(1, math.ceil(len(clips) / VIEWED))]
+    wrong: list[str] = []
+    for clip in looked_at:
         try:
             values = read_source(getattr(clip, name), clip.where)
-        except ClipRejectedError:
-            continue  # it becomes a rejected row
+        except ClipRejectedError as error:  # it becomes a rejected row
+            wrong += [f"{clip.where}: {error.reason}"] if error.code == WRONG_FORM else []
+            if 2 * len(wrong) > len(looked_at):
+                raise DatasetError(f"{wrong[0]}; so it is in {len(wrong)} of {len(looked_at)} files") from error
+            continue
         if values.dtype.kind == "u":
             largest = max(largest, 127.0 if zero == "middle" else 255.0)
         elif (sizes := np.abs(values[np.isfinite(values)])).size:

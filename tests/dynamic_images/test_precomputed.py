@@ -77,7 +77,7 @@ class TestReadSource:
     ) -> None:
         is_image = values.dtype == np.uint8
         path = save(tmp_path / f"a.{'png' if is_image else 'npy'}", values)
-        with pytest.raises(DatasetError, match=said):
+        with pytest.raises((DatasetError, ClipRejectedError), match=said):
             read_source(source(path, *channels), "line 2")
 
     @pytest.mark.parametrize("name", ["a.png", "a.npy", "a.jpg"])
@@ -284,6 +284,20 @@ def test_a_wrong_channel_stops_everything(table: Path, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"streams\.csv, line 7: rgb\.png#5 wants channel 5, the file has 0 to 2"):
         build(table, tmp_path / "c")
     assert not (tmp_path / "c" / "manifest.csv").exists()
+
+
+@pytest.mark.parametrize("values", [np.zeros((3, 28, 28), np.float32), np.zeros((28, 28), complex)])
+def test_one_array_of_the_wrong_form_is_one_clip(table: Path, tmp_path: Path, values: NDArray[Any]) -> None:
+    """As a damaged header has it. If most arrays are so, the data set is refused."""
+    save(table.parent / "odd.npy", values)
+    with table.open("a") as file:
+        file.write("c9,s9,9,rgb.png,odd.npy,one\n")
+    build(table, tmp_path / "c")
+    rows = read_manifest(tmp_path / "c")
+    assert rows.loc[rows.code == "wrong_form", "clip_id"].tolist() == ["one/s9/c9"]
+    table.write_text(table.read_text().replace("uv.npy", "odd.npy"))
+    with pytest.raises(DatasetError, match=r"odd\.npy (has shape|holds) .* so it is in \d of \d files"):
+        build(table, tmp_path / "d")
 
 
 def test_a_clip_record_has_the_form_of_the_others(table: Path, tmp_path: Path) -> None:
