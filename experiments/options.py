@@ -117,6 +117,8 @@ def guarded_command(command: F) -> F:
             # numpy's has neither number nor name when the disk is full
             what = error.strerror or f"a file cannot be written ({error}); is the disk full?"
             text = f"{what}{f': {error.filename}' if error.filename else ''}. What is finished is kept."
+        except MemoryError as error:
+            text = f"memory ran out ({str(error) or 'no size is told'}): try again with fewer --jobs"
         except Terminated:
             code, text = 143, WORDS[signal.SIGTERM]
         except KeyboardInterrupt:

@@ -48,9 +48,9 @@ def tidying_up() -> Iterator[None]:
 def answered() -> None:
     """The interrupt was answered: the exit code that is chosen now stands.
 
-    Python notes an interrupt that comes out of code given as text, such as the methods that ``dataclass`` writes while a
-    library is loaded. ``python -m`` then ends by the signal, whatever code was asked for. The next such code takes the
-    note back.
+    Python notes an interrupt that comes out of code given as text, such as the methods that ``dataclass`` writes while
+    a library is loaded. ``python -m`` then ends by the signal, whatever code was asked for. The next such code takes
+    the note back.
     """
     exec("")
 

@@ -10,6 +10,8 @@ from preprocessing.video import FrameSource
 
 _ID = re.compile(r"[\w.()+^-]+(/[\w.()+^ -]+)+")
 MIN_FRAMES = 3
+LONGEST_NAME = 200
+"""Bytes of one part of a clip id: file systems take 255, and folders are written under a longer name first."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class Clip:
     def __post_init__(self) -> None:
         if not _ID.fullmatch(self.clip_id) or ".." in self.clip_id.split("/"):
             raise DatasetError(f"clip id {self.clip_id!r} is not of the form dataset/subject/clip")
+        check_lengths(self.clip_id, self.clip_id[:40])
         if not self.clip_id.startswith(self.subject + "/"):
             raise DatasetError(f"{self.clip_id}: subject {self.subject!r} is not the beginning of the clip id")
         if self.onset < 0:
@@ -74,6 +77,15 @@ class Clip:
     def n_frames(self) -> int | None:
         """Number of frames onset..offset inclusive, or None while the offset is open."""
         return None if self.offset is None else self.offset - self.onset + 1
+
+
+def check_lengths(clip_id: str, where: str) -> None:
+    """Raise `DatasetError`, which begins with ``where``, if a part of the id is too long for the name of a folder."""
+    longest = max(len(part.encode()) for part in clip_id.split("/"))
+    if longest > LONGEST_NAME:
+        raise DatasetError(
+            f"{where}: a name of {longest} bytes is too long for a folder, at most {LONGEST_NAME} fit: shorten it"
+        )
 
 
 def check_unique(clips: list[Clip]) -> list[Clip]:

@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from preprocessing.clips import check_lengths
 from preprocessing.csv_rows import Row, read_csv_rows
 from preprocessing.errors import DatasetError, MissingPathError
 
@@ -141,6 +142,7 @@ def _name(row: Row, column: str, where: str) -> str:
         raise DatasetError(
             f"{where}: {column} {text!r} cannot be a folder name: wanted letters, digits, blanks and _ . ( ) + ^ -"
         )
+    check_lengths(text, f"{where}: {column}")
     return text
 
 

@@ -377,6 +377,7 @@ class TestExitCodes:
         [
             (KeyboardInterrupt(), 130, "interrupted: what is finished is kept, the same command goes on from there"),
             (OSError(errno.EROFS, "Read-only file system", "out/a"), 1, "error: Read-only file system: out/a."),
+            (MemoryError("14 GiB"), 1, "error: memory ran out (14 GiB): try again with fewer --jobs"),
             (ValueError("seeds are [], wanted at least one"), 1, "error: seeds are [], wanted at least one"),
         ],
     )

@@ -42,6 +42,14 @@ def test_ids_are_safe_folder_names(clip_id: str) -> None:
         Clip(clip_id, "a", FRAMES)
 
 
+def test_names_that_no_folder_can_have() -> None:
+    """The file system would say it only when the clip is written, hours later."""
+    assert Clip(f"a/{'b' * 200}", "a", FRAMES)
+    for name in ("b" * 201, "é" * 101):
+        with pytest.raises(DatasetError, match=r"a name of 20\d bytes is too long for a folder, at most 200 fit"):
+            Clip(f"a/{name}", "a", FRAMES)
+
+
 def test_the_subject_begins_the_id() -> None:
     """Subjects of two data sets must never collide in leave-one-subject-out."""
     with pytest.raises(DatasetError, match="subject 'samm/sub01'"):
