@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from experiments.signals import WORDS, Terminated, answered, tidying_up
+from experiments.signals import WORDS, Terminated, answered, behind, tidying_up
 from preprocessing.errors import ToolkitError, UsageError
 
 if TYPE_CHECKING:
@@ -97,6 +97,11 @@ def _declared() -> str:
     return " ".join(f"{name}={values} of {dataset}." for name, values, dataset in own)
 
 
+def _stopped(interrupt: KeyboardInterrupt) -> tuple[int, str]:
+    number = signal.SIGTERM if isinstance(interrupt, Terminated) else signal.SIGINT
+    return 128 + number, WORDS[number]
+
+
 def guarded_command(command: F) -> F:
     """Errors that are meant for people become one sentence, and exit code 1, or 2 if what was typed is wrong."""
 
@@ -109,20 +114,22 @@ def guarded_command(command: F) -> F:
         try:
             with tidying_up(), waits_told(say):
                 return command(*args, **kwargs)
-        except UsageError as error:
-            code, text = 2, str(error)
-        except (ToolkitError, ValueError) as error:
-            text = str(error)
+        except (ToolkitError, ValueError, ImportError) as error:
+            interrupt = behind(error)
+            if interrupt is not None:
+                code, text = _stopped(interrupt)
+            elif isinstance(error, ImportError):
+                raise
+            else:
+                code, text = (2 if isinstance(error, UsageError) else 1), str(error)
         except OSError as error:
             # numpy's has neither number nor name when the disk is full
             what = error.strerror or f"a file cannot be written ({error}); is the disk full?"
             text = f"{what}{f': {error.filename}' if error.filename else ''}. What is finished is kept."
         except MemoryError as error:
             text = f"memory ran out ({str(error) or 'no size is told'}): try again with fewer --jobs"
-        except Terminated:
-            code, text = 143, WORDS[signal.SIGTERM]
-        except KeyboardInterrupt:
-            code, text = 130, WORDS[signal.SIGINT]
+        except KeyboardInterrupt as interrupt:
+            code, text = _stopped(interrupt)
         answered()
         err.print(Text(text) if code > 128 else Text.assemble(("error: ", "red"), text))
         raise typer.Exit(code)

@@ -45,6 +45,14 @@ def tidying_up() -> Iterator[None]:
             signal.signal(number, _leave)
 
 
+def behind(error: BaseException) -> KeyboardInterrupt | None:
+    """The interrupt that an error came out of, if any: a library in C that is loading makes an ImportError of it."""
+    seen: BaseException | None = error
+    while seen is not None and not isinstance(seen, KeyboardInterrupt):
+        seen = seen.__cause__ or seen.__context__
+    return seen
+
+
 def answered() -> None:
     """The interrupt was answered: the exit code that is chosen now stands.
 

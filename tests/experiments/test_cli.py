@@ -6,6 +6,7 @@ import errno
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,9 +22,11 @@ from typer.testing import CliRunner
 from experiments import options, preparation
 from experiments.cli import app
 from experiments.runs.run import write_json
+from experiments.signals import WORDS
 from preprocessing.artefacts.frame_stack import FrameWriter
 from preprocessing.artefacts.manifest import read_manifest
 from preprocessing.datasets import OWN
+from preprocessing.errors import EnvironmentProblemError
 from preprocessing.synthetic.corpus import draw_clip
 from preprocessing.synthetic.settings import CorpusSettings
 
@@ -390,6 +393,19 @@ class TestExitCodes:
         monkeypatch.setattr(preparation, "make_corpus", stop)
         result = CliRunner().invoke(app, ["synth"])
         assert (result.exit_code, result.output.splitlines()[-1][: len(said)]) == (code, said)
+
+    def test_an_interrupt_that_a_library_hid(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """One in C that is loading makes an ImportError of Ctrl-C; the machine is not to blame for it."""
+
+        def load(*_: Any) -> None:
+            try:
+                raise ImportError("initialization failed") from KeyboardInterrupt()
+            except ImportError as error:
+                raise EnvironmentProblemError("dlib is not installed") from error
+
+        monkeypatch.setattr(preparation, "make_corpus", load)
+        result = CliRunner().invoke(app, ["synth"])
+        assert (result.exit_code, result.output.strip()) == (130, WORDS[signal.SIGINT])
 
     def test_a_mistake_of_ours_is_no_sentence(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Else it could not be found: it keeps its traceback."""
