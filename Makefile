@@ -61,7 +61,7 @@ test: $(READY) ## the tests, in several minutes
 test-all: $(READY) ## the slow ones too, but not test-faults
 	$(BIN)/python -m pytest -m "not faults" --numprocesses $(TEST_JOBS) --dist loadfile
 
-test-faults: $(READY) ## kills, damage, commands at once, damaged inputs: about an hour; see docs/reliability.md
+test-faults: $(READY) ## kills, damage, commands at once, damaged inputs: a quarter of an hour or more; see docs/reliability.md
 	$(BIN)/python -m pytest tests/faults -m faults --numprocesses $(TEST_JOBS) --dist load
 
 smoke: $(READY) ## the whole way from drawing faces to a report and a prediction, small, in build/smoke
