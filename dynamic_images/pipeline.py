@@ -227,6 +227,7 @@ def _rejected(clip: Clip, error: ClipRejectedError) -> dict[str, Any]:
 def _facts(clip: Clip) -> tuple[dict[str, Any], dict[str, Any]]:
     """What a manifest row begins with, and what else is known of a clip without its frames."""
     facts = describe(clip) | {"action_units": "+".join(clip.action_units)}
+    facts |= {} if clip.split is None else {"split": clip.split}
     return {name: facts.pop(name) for name in ("clip_id", "subject", "emotion")}, facts
 
 

@@ -96,6 +96,7 @@ def build(
     cv2.setNumThreads(1)
     folder = clip_folder(cache, clip.clip_id)
     row = {"clip_id": clip.clip_id, "subject": clip.subject, "emotion": clip.label}
+    row |= {} if clip.split is None else {"split": clip.split}
     written = {name: getattr(clip, name).text for name in STREAMS}
     mended = tuple(folder.damage(verify))
     folder.discard(*{one.stage for one in mended})

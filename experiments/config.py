@@ -30,15 +30,17 @@ class EvaluationSettings:
         scheme: label scheme of the data set; None takes its default.
         schemes: a TOML file of label schemes of your own, see `preprocessing.datasets.user_schemes`.
         protocol: who is held out: ``loso`` each subject, ``k_fold`` groups of whole subjects (shuffled once, the same
-            for every run), ``leave_one_dataset_out`` each data set of several.
-        k: number of folds of ``k_fold``; None takes ten. It has no effect on the others and is refused there.
+            for every run), ``leave_one_dataset_out`` each data set of several, ``official_split`` all parts but
+            ``train`` of a data set that its makers divided, ``official_train`` groups of subjects within ``train``.
+        k: number of folds of ``k_fold`` (None takes ten) and ``official_train`` (five). It has no effect on the others
+            and is refused there.
     """
 
     seeds: int = 3
     input_size: int = 96
     scheme: str | None = None
     schemes: str | None = None
-    protocol: Literal["loso", "k_fold", "leave_one_dataset_out"] = "loso"
+    protocol: Literal["loso", "k_fold", "leave_one_dataset_out", "official_split", "official_train"] = "loso"
     k: int | None = None
 
     def __post_init__(self) -> None:
@@ -46,7 +48,7 @@ class EvaluationSettings:
             raise ValueError(f"evaluation: seeds is {self.seeds}, wanted 1 or more")
         if not 16 <= self.input_size <= 512:
             raise ValueError(f"evaluation: input_size is {self.input_size} px, wanted 16 to 512")
-        if self.k is not None and (self.k < 2 or self.protocol != "k_fold"):
+        if self.k is not None and (self.k < 2 or self.protocol not in ("k_fold", "official_train")):
             raise ValueError(f"evaluation: k is {self.k} with protocol {self.protocol}, wanted 2 or more, for k_fold")
 
 

@@ -41,6 +41,7 @@ OFFERED: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "casme_cubed": {"part": "a|c"},
         "casme": {},
         "4dme": {},
+        "dfme": {},
         "megc2019": {},
     }
 )

@@ -35,9 +35,11 @@ def score_table(rows: Sequence[Mapping[str, Any]], caption: str, first: str = "s
 def print_scores(metrics: Mapping[str, Any], out: Console) -> None:
     """What `mer train` prints of ``metrics.json``: scores, those of each data set of several, and what is undefined."""
     out.print(score_table(metrics["rows"], "mean over seeds, 95 % interval over subjects"))
-    parts = [{**part["rows"][0], "system": part["dataset"]} for part in metrics.get("datasets", [])]
-    if parts:
-        out.print(score_table(parts, f"{metrics['rows'][0]['system']}, the same predictions by data set", counts=True))
+    for key, kind, words in (("datasets", "dataset", "data set"), ("splits", "split", "test set")):
+        parts = [{**part["rows"][0], "system": part[kind]} for part in metrics.get(key, [])]
+        if parts:
+            caption = f"{metrics['rows'][0]['system']}, the same predictions by {words}"
+            out.print(score_table(parts, caption, counts=True))
     for note in metrics["undefined"]:
         out.print(f"note: {note}", markup=False)
 

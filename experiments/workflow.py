@@ -91,7 +91,7 @@ def prepare(
     data = labelled_tensors(paths, config, uses, jobs, given)
     if paths.dataset.has_frames:
         check_alike(paths.cache, data.clip_ids)
-    protocol = find_protocol(config["evaluation"].protocol, config["evaluation"].k)
+    protocol = find_protocol(config["evaluation"].protocol, config["evaluation"].k, data.splits)
     protocol(data.subjects)  # too few subjects: tell it now
     return Job(paths, config, own, data, protocol, others)
 
@@ -180,7 +180,7 @@ def _explain(run: Run, cache: Path | None, jobs: int, progress: Progress) -> Pat
             paths.cache,
             system,
             jobs=jobs if system.device == "cpu" else 1,
-            protocol=find_protocol(config["evaluation"].protocol, config["evaluation"].k),
+            protocol=find_protocol(config["evaluation"].protocol, config["evaluation"].k, data.splits),
             progress=step,
         )
     return write_report(run, paths.cache)
@@ -252,7 +252,13 @@ def ablation(paths: DatasetPaths, config: Config, model: str, folder: Path, jobs
 
     Raises:
         FolderInUseError: another process is at work in ``folder``.
+        UsageError: the official test sets would be looked at variant by variant.
     """
+    if config["evaluation"].protocol == "official_split":
+        raise UsageError(
+            "an ablation on the official test sets would choose by them: compare variants within the training part "
+            "(--set evaluation.protocol=official_train), and judge the one that you chose by mer train"
+        )
     with Run(folder).locked("mer ablate"):
         return _ablation(paths, config, model, folder, jobs, progress)
 

@@ -18,6 +18,7 @@ from dynamic_images.clip_input import PLANAR, ClipArtefacts, InputUse, Kind
 from dynamic_images.input_cache import build_inputs, changed_clips, input_path, recorded_digests
 from dynamic_images.inputs import use
 from preprocessing.artefacts.clip_folder import ClipFolder, clip_folder
+from preprocessing.artefacts.manifest import words
 from preprocessing.errors import ToolkitError
 
 UNLABELLED = -1
@@ -38,6 +39,7 @@ class ClipTensors:
         origins: file → clip id → digest of what was read, if the inputs come from a cache.
         faces: (N, S, S) float32, how far each pixel of a picture lies inside the face, 0 .. 1: where `strength` is
             measured. None counts whole pictures.
+        splits: the part of its data set that each clip belongs to (``train``, ``test_a``), or empty without such parts.
     """
 
     clip_ids: tuple[str, ...]
@@ -48,10 +50,12 @@ class ClipTensors:
     kinds: Mapping[str, Kind] = field(default_factory=dict)
     origins: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     faces: Tensor | None = None
+    splits: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         lengths = {len(self.clip_ids), len(self.subjects), len(self.labels), *map(len, self.inputs.values())}
-        if len(lengths | ({len(self.faces)} if self.faces is not None else set())) != 1:
+        lengths |= {len(part) for part in (self.faces, self.splits or None) if part is not None}
+        if len(lengths) != 1:
             raise ValueError(f"ids, subjects, labels and inputs differ in their number of clips: {sorted(lengths)}")
         if len(self.labels) and not UNLABELLED <= int(self.labels.min()) <= int(self.labels.max()) < len(self.classes):
             raise ValueError(
@@ -126,6 +130,7 @@ def load_clips(
         kinds={one.name: one.kind for one in uses},
         origins=origins,
         faces=_faces(cache, clip_ids, size),
+        splits=_splits(manifest, usable),
     )
     changed = changed_clips(cache, origins)
     if changed:
@@ -146,6 +151,7 @@ def subset(data: ClipTensors, indices: Sequence[int] | NDArray[np.integer] | Ten
         labels=data.labels[rows],
         inputs={name: tensor[rows] for name, tensor in data.inputs.items()},
         faces=None if data.faces is None else data.faces[rows],
+        splits=tuple(data.splits[i] for i in rows.tolist()) if data.splits else (),
     )
 
 
@@ -246,6 +252,14 @@ def _faces(cache: Path, clip_ids: Sequence[str], size: int) -> Tensor | None:
     if not all((folder / "landmarks.npy").is_file() for folder in folders):
         return None
     return torch.from_numpy(np.stack([ClipArtefacts(folder).face(size, size) for folder in folders]))
+
+
+def _splits(manifest: pd.DataFrame, usable: Sequence[int]) -> tuple[str, ...]:
+    """The column ``split`` of usable rows, empty text where there is none; nothing if no row has any."""
+    if "split" not in manifest:
+        return ()
+    found = tuple(words(manifest["split"].iloc[i]) for i in usable)
+    return found if any(found) else ()
 
 
 def _stack(cache: Path, clip_ids: Sequence[str], one: InputUse, size: int) -> Tensor:

@@ -34,6 +34,7 @@ class Clip:
         objective_class: "1" to "7", class by action units alone (Davison et al., 2017, arXiv 1708.07549), or None.
         apex_source: ``annotated``, or the rule that put the apex there for want of one (``midpoint``).
         cropped: the frames show a face and little else, so that a detector need not find it.
+        split: the part of the data set that its makers put the clip into (``train``, ``test_a``), or None.
 
     Raises:
         DatasetError: for a malformed id or frame numbers out of order.
@@ -51,6 +52,7 @@ class Clip:
     objective_class: str | None = None
     apex_source: str = "annotated"
     cropped: bool = False
+    split: str | None = None
 
     def __post_init__(self) -> None:
         if not _ID.fullmatch(self.clip_id) or ".." in self.clip_id.split("/"):

@@ -55,7 +55,8 @@ def write_report(run: Run, cache: Path) -> Path:
 def _write(run: Run, cache: Path) -> Path:
     about, metrics = run.about(), run.metrics()
     predictions, manifest = run.predictions(), read_manifest(cache)
-    metrics["datasets"] = [{**part, "rows": _ordered(part["rows"])} for part in metrics["datasets"]]
+    for kind in ("datasets", "splits"):
+        metrics[kind] = [{**part, "rows": _ordered(part["rows"])} for part in metrics.get(kind, [])]
     changed = frozenset(changed_clips(cache, run.origins()))
     groups = clip_groups(predictions, manifest, cache, changed)
     environment = page_environment(Path(__file__).parent / "templates")

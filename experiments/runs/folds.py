@@ -168,6 +168,8 @@ def _result(fitted: Fitted, answers: Answers, fold: Fold, seed: int, caught: Seq
     table = answers.table.copy()
     table.insert(2, "fold", fold.name)
     table.insert(3, "seed", seed)
+    if fold.parts:
+        table.insert(4, "split", fold.parts)
     return FoldResult(table, pd.DataFrame(fitted.history), tuple(caught), answers.files)
 
 

@@ -243,7 +243,7 @@ def read_predictions(path: Path) -> pd.DataFrame:
         ToolkitError: the file is not there or is no prediction table.
     """
     try:
-        text = dict.fromkeys(("clip_id", "subject", "fold", "y_true", "y_pred"), str)
+        text = dict.fromkeys(("clip_id", "subject", "fold", "split", "y_true", "y_pred"), str)
         table = pd.read_csv(path, dtype={**text, "seed": int}, keep_default_na=False)
     except FileNotFoundError as error:
         raise ToolkitError(f"{path} does not exist: has `mer train` finished for this run?") from error

@@ -19,7 +19,7 @@ from preprocessing.datasets.labels import MOST_CLASSES, class_order
 from preprocessing.errors import DatasetError, UsageError
 
 WANTED = ("subject", "y_true", "y_pred")
-OPTIONAL = ("dataset", "clip_id", "seed")
+OPTIONAL = ("dataset", "clip_id", "seed", "split")
 MOST_SEEDS, MOST_DATASETS = 1000, 50
 """Beyond the first a column is no column of seeds; data sets beyond the second have no rows of their own. Time and
 memory grow with the rows of a log, and with its subjects and seeds times its classes."""
@@ -45,7 +45,7 @@ class Assessment:
 
 
 def read_log(path: Path) -> pd.DataFrame:
-    """A CSV log with columns ``subject, y_true, y_pred`` and, where there are any, ``dataset, clip_id, seed``.
+    """A CSV log with columns ``subject, y_true, y_pred`` and, where there are any, ``dataset, clip_id, seed, split``.
 
     Labels, subjects and ids are text: ``01`` and ``1`` are two. Only if every label of the log is a whole number, ``1``
     and ``1.0`` are one, since programs write the same column both ways as soon as a cell of it is empty. Without
@@ -53,7 +53,7 @@ def read_log(path: Path) -> pd.DataFrame:
     (``casme2/sub01/EP02_01f``, beside a ``fold``) begin with, and else empty.
 
     Returns:
-        ``clip_id, subject, dataset, seed, y_true, y_pred``, ids and subjects unique over data sets.
+        ``clip_id, subject, dataset, seed, split, y_true, y_pred``, ids and subjects unique over data sets.
 
     Raises:
         DatasetError: no such file, a column or cell is missing, a seed is no number, a clip has two predictions under
@@ -74,6 +74,7 @@ def read_log(path: Path) -> pd.DataFrame:
         subject = row["subject"] if row["subject"].startswith(f"{dataset}/") else f"{dataset}/{row['subject']}"
         own = clip if clip.startswith(f"{subject}/") else f"{subject}/{clip}"
         facts = {"clip_id": own.lstrip("/"), "subject": subject.lstrip("/"), "dataset": dataset, "seed": seed}
+        facts["split"] = row.cells.get("split", "")
         records.append({**facts, "y_true": row["y_true"], "y_pred": row["y_pred"], "line": row.line})
     table = pd.DataFrame(records)
     plain = _plain({*table["y_true"], *table["y_pred"]})
@@ -112,8 +113,10 @@ def assess(log: pd.DataFrame, classes: Sequence[str] | None = None) -> Assessmen
     datasets = sorted(set(log["dataset"]))
     if len(datasets) > MOST_DATASETS:
         notes.append(f"{len(datasets):,} data sets are not scored one by one, at most {MOST_DATASETS} are")
-    parts = datasets if 1 < len(datasets) <= MOST_DATASETS else []
-    systems |= {name: log[log["dataset"] == name] for name in parts}
+    parts = {name: log[log["dataset"] == name] for name in datasets if 1 < len(datasets) <= MOST_DATASETS}
+    splits = sorted(set(log["split"])) if "split" in log else []
+    parts |= {f"test set {name}": log[log["split"] == name] for name in splits if 1 < len(splits) <= MOST_DATASETS}
+    systems |= parts
     for name in parts:
         notes += [f"{name}: {text}" for text in score(systems[name], names).undefined]
     commonest = log["y_true"].value_counts().reindex(list(names), fill_value=0).idxmax()

@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
 DEFAULT_K = 10
-NAMES = ("loso", "k_fold", "leave_one_dataset_out")
+TRAIN_K = 5
+"""Folds inside the training part of an official split: a fifth of its people is held out at a time."""
+TRAIN = "train"
+"""What the training part of an official split is called; all other parts are test sets."""
+OFFICIAL = ("official_split", "official_train")
+"""Protocols that need to know which part of the data set each clip belongs to."""
+NAMES = ("loso", "k_fold", "leave_one_dataset_out", *OFFICIAL)
 
 
 @dataclass(frozen=True)
@@ -25,12 +31,14 @@ class Fold:
         name: unique in its protocol and usable as a folder name.
         subject: the held-out subject, or ``name`` where several are held out. The fold's seed derives from it.
         train, test: positions into the clips that the protocol was given, ascending.
+        parts: name of the test set of each test clip, if there are several to be scored apart.
     """
 
     name: str
     subject: str
     train: tuple[int, ...]
     test: tuple[int, ...]
+    parts: tuple[str, ...] = ()
 
 
 def leave_one_subject_out(subjects: Sequence[str]) -> list[Fold]:
@@ -86,12 +94,74 @@ def leave_one_dataset_out(subjects: Sequence[str]) -> list[Fold]:
     return folds
 
 
+def official_split(subjects: Sequence[str], splits: Sequence[str]) -> list[Fold]:
+    """One fold, as the makers of a data set divide it: the part ``train`` trains, all other parts are tested once.
+
+    Every test set is predicted by the same system, after its training is over; which of them a clip belongs to stands
+    in `Fold.parts`.
+
+    Args:
+        subjects: the subject of each clip, ``(N,)``.
+        splits: the part of each clip, ``(N,)``.
+
+    Raises:
+        ValueError: a clip is in no part, there is no part ``train`` or no other one, or somebody is in two parts.
+    """
+    _check_splits(subjects, splits)
+    name = OFFICIAL[0]
+    train = tuple(i for i, split in enumerate(splits) if split == TRAIN)
+    test = tuple(i for i, split in enumerate(splits) if split != TRAIN)
+    if not test:
+        raise ValueError(f"{name}: all {len(splits)} clips are in the part {TRAIN}, so that nothing would be tested")
+    folds = [Fold(name, name, train, test, tuple(splits[i] for i in test))]
+    check_folds(folds, subjects)
+    return folds
+
+
+def official_train(subjects: Sequence[str], splits: Sequence[str], k: int = TRAIN_K, seed: int = 0) -> list[Fold]:
+    """`subject_k_fold` of the people in the part ``train``; clips of the test sets are in no fold at all.
+
+    Here systems and settings are chosen; `official_split` then judges what was chosen.
+
+    Raises:
+        ValueError: as `official_split` and `subject_k_fold`.
+    """
+    _check_splits(subjects, splits)
+    places = [i for i, split in enumerate(splits) if split == TRAIN]
+    folds = [
+        replace(fold, train=tuple(places[i] for i in fold.train), test=tuple(places[i] for i in fold.test))
+        for fold in subject_k_fold([subjects[i] for i in places], k, seed)
+    ]
+    check_folds(folds, subjects)
+    return folds
+
+
+def _check_splits(subjects: Sequence[str], splits: Sequence[str]) -> None:
+    if not any(splits):
+        raise ValueError("the clips are in no official split: the manifest has no column split that is filled")
+    part_of: dict[str, str] = {}
+    for subject, split in zip(subjects, splits, strict=True):
+        if not split:
+            raise ValueError(
+                f"a clip of {subject} is in no part of the split: fill in its column split, or leave it out"
+            )
+        if part_of.setdefault(subject, split) != split:
+            raise ValueError(f"{subject} is in two parts of the split, {part_of[subject]} and {split}")
+    if TRAIN not in part_of.values():
+        raise ValueError(f"no clip is in the part {TRAIN}: the parts are {', '.join(sorted(set(splits)))}")
+
+
 Protocol = Callable[[Sequence[str]], list[Fold]]
 """The subject of each clip to folds."""
 
 
-def find_protocol(name: str = "loso", k: int | None = None) -> Protocol:
-    """The protocol of that name (one of `NAMES`); ``k`` is the number of folds of ``k_fold``, None takes ten.
+def find_protocol(name: str = "loso", k: int | None = None, splits: Sequence[str] = ()) -> Protocol:
+    """The protocol of that name (one of `NAMES`).
+
+    Args:
+        name: which.
+        k: number of folds of ``k_fold`` (None takes ten) and of ``official_train`` (five).
+        splits: the part of each clip, for those of `OFFICIAL`.
 
     Raises:
         ValueError: no protocol of that name, or a ``k`` that would have no effect.
@@ -100,15 +170,33 @@ def find_protocol(name: str = "loso", k: int | None = None) -> Protocol:
         raise ValueError(f"protocol {name!r} is unknown: choose one of {', '.join(NAMES)}")
     if name == "k_fold":
         return partial(subject_k_fold, k=k or DEFAULT_K)
+    if name == "official_train":
+        return partial(official_train, splits=_of_all(splits), k=k or TRAIN_K)
     if k is not None:
         raise ValueError(f"k = {k} has no effect with protocol = {name!r}: leave it out")
+    if name == "official_split":
+        return partial(official_split, splits=_of_all(splits))
     return leave_one_subject_out if name == "loso" else leave_one_dataset_out
+
+
+def _of_all(splits: Sequence[str]) -> tuple[str, ...]:
+    if not splits:
+        raise ValueError(
+            "the data set has no official split: its manifest has no column split. Choose another protocol, or give "
+            f"every clip its part, {TRAIN} or the name of a test set"
+        )
+    return tuple(splits)
 
 
 def describe(protocol: Protocol) -> str:
     """A protocol in words, for people and ``run.json``: ``leave one subject out``, ``subject k-fold, k = 10``."""
     if isinstance(protocol, partial) and protocol.func is subject_k_fold:
         return f"subject k-fold, {', '.join(f'{name} = {value}' for name, value in protocol.keywords.items())}"
+    if isinstance(protocol, partial) and protocol.func is official_train:
+        return f"subject k-fold within the official {TRAIN}, k = {protocol.keywords['k']}"
+    if isinstance(protocol, partial) and protocol.func is official_split:
+        tested = dict.fromkeys(split for split in sorted(protocol.keywords["splits"]) if split != TRAIN)
+        return f"official split, {TRAIN} to {' and '.join(tested)}"
     return getattr(protocol, "__name__", str(protocol)).replace("_", " ")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -82,12 +82,14 @@ def summarise(
         ``rows`` (a system each, scores with intervals), ``differences`` (network minus each other system),
         ``confusion``, ``classes``, ``subjects``, ``by_seed``, ``calibration`` (of the network), ``undefined`` (what
             is n/a and why), ``datasets`` (rows of each data set where the clips are of several, from the same
-            predictions).
+            predictions); with a column ``split`` also ``splits``, the same of each test set.
     """
     predictions = check_predictions(predictions, classes)
     systems = {name: predictions, **{n: check_predictions(t, classes) for n, t in baselines.items()}}
     scores = score(predictions, classes)
+    splits = {} if "split" not in predictions else {"splits": _parts(systems, classes, "split", _splits(predictions))}
     return {
+        **splits,
         "classes": [asdict(c) for c in scores.classes],
         "rows": [score_row(system, table, classes) for system, table in systems.items()],
         "differences": [_difference(predictions, table, classes, other) for other, table in baselines.items()],
@@ -95,29 +97,38 @@ def summarise(
         "by_seed": scores.by_seed,
         "undefined": scores.undefined,
         "subjects": _subjects(predictions),
-        "datasets": _datasets(systems, classes),
+        "datasets": _parts(systems, classes, "dataset", lambda clips: clips.str.partition("/")[0]),
         "calibration": calibration(predictions, classes),
     }
 
 
-def _datasets(systems: Mapping[str, pd.DataFrame], classes: Sequence[str]) -> list[dict[str, Any]]:
-    """Scores of every system on the clips of each data set (a clip id begins with it); none where there is only one.
+def _splits(predictions: pd.DataFrame) -> Callable[[pd.Series], pd.Series]:
+    """Clip ids to the test set that each belongs to."""
+    places = predictions.drop_duplicates("clip_id").set_index("clip_id")["split"]
+    return lambda clips: clips.map(places)
+
+
+def _parts(
+    systems: Mapping[str, pd.DataFrame],
+    classes: Sequence[str],
+    kind: str,
+    part_of: Callable[[pd.Series], pd.Series],
+) -> list[dict[str, Any]]:
+    """Scores of every system on each part of the clips, such as a data set; none where there is only one.
 
     They are a part of the pooled predictions and of the fixed class list: nothing is trained or averaged for them.
     """
-    parts = {
-        system: dict(list(table.groupby(table["clip_id"].str.partition("/")[0]))) for system, table in systems.items()
-    }
+    parts = {system: dict(list(table.groupby(part_of(table["clip_id"])))) for system, table in systems.items()}
     network = next(iter(parts.values()))
     if len(network) < 2:
         return []
     return [
         {
-            "dataset": str(dataset),
-            "rows": [score_row(system, part[dataset], classes) for system, part in parts.items()],
+            kind: str(name),
+            "rows": [score_row(system, part[name], classes) for system, part in parts.items()],
             "undefined": score(rows, classes).undefined,
         }
-        for dataset, rows in network.items()
+        for name, rows in network.items()
     ]
 
 

@@ -18,7 +18,7 @@ NEEDED = ("clip_id", "subject", "status")
 """Columns that every row of every manifest fills."""
 
 FACTS = frozenset(
-    {"clip_id", "subject", "emotion", "action_units", "status", "code", "reason", "fps", "n_frames"}
+    {"clip_id", "subject", "emotion", "action_units", "split", "status", "code", "reason", "fps", "n_frames"}
     | {"onset", "apex", "offset", "apex_source", "apex_index"}
 )
 """Manifest columns that say what a clip is; the other numbers are quality numbers."""
@@ -47,7 +47,7 @@ def read_manifest(cache: Path) -> pd.DataFrame:
     path = cache / MANIFEST
     if not path.is_file():
         raise ToolkitError(f"{path} does not exist: build it with `mer dataset {cache.name}` first")
-    text = dict.fromkeys(("clip_id", "subject", "emotion", "objective_class", "reason"), str)
+    text = dict.fromkeys(("clip_id", "subject", "emotion", "objective_class", "split", "reason"), str)
     try:  # a class may be called "none"
         table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""])
     except ValueError as error:

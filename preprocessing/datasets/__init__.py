@@ -12,6 +12,7 @@ from preprocessing.datasets import (
     casme2,
     casme_cubed,
     casme_squared,
+    dfme,
     four_dme,
     mmew,
     samm,
@@ -58,6 +59,7 @@ OWN: tuple[Dataset, ...] = (
     ),
     _surveyed(casme.LAYOUT, "CASME"),
     _surveyed(four_dme.LAYOUT, "4DME, grey micro-expression clips"),
+    _surveyed(dfme.LAYOUT, "DFME, the released parts train, test A and test B"),
     Composite("megc2019", "CASME II, SAMM and SMIC as one, in 3 classes", fixed=MEGC2019),
 )
 """Those that come with the toolkit."""

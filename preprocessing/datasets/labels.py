@@ -88,6 +88,11 @@ SCHEMES: dict[str, dict[str, Scheme]] = {
         "3": _CASME_CUBED_3,
     },
     "casme_cubed-c": {"4": _CASME_CUBED_4, "3": _CASME_CUBED_3},
+    "dfme": {
+        "7": _own("happiness", "anger", "contempt", "disgust", "fear", "sadness", "surprise"),
+        "4": _own("disgust", "surprise", "sadness", "happiness"),
+        "3": {"negative": (*_BASIC_NEGATIVE, "contempt"), "positive": ("happiness",), "surprise": ("surprise",)},
+    },
     "casme": {
         "4": _own("tense", "disgust", "repression", "surprise"),
         "8": _own("tense", "disgust", "repression", "surprise", "happiness", "sadness", "fear", "contempt"),

@@ -1,6 +1,6 @@
 """Read a table of precomputed images, two per clip, for groups that can share only derived images.
 
-    clip_id, subject, label, stream_a, stream_b[, dataset]
+    clip_id, subject, label, stream_a, stream_b[, dataset][, split]
 
 Paths are relative to the CSV. A channel list picks channels, counted from 0 as they are written in the file (red,
 green, blue, alpha): ``img.png#0`` and ``"img.png#1,2"`` (in quotes, for the comma) make two streams of one file.
@@ -53,6 +53,7 @@ class StreamClip:
     stream_a: Source
     stream_b: Source
     where: str
+    split: str | None = None
 
 
 def load(root: Path) -> list[StreamClip]:
@@ -132,7 +133,7 @@ def _clip(table: Path, row: Row) -> StreamClip:
             break
     a, b = (_source(table, row[name], f"{where}: {name}") for name in ("stream_a", "stream_b"))
     own = f"{dataset}/{subject}"
-    return StreamClip(f"{own}/{clip}", own, row["label"], a, b, where)
+    return StreamClip(f"{own}/{clip}", own, row["label"], a, b, where, row.cells.get("split", "").lower() or None)
 
 
 def _name(row: Row, column: str, where: str) -> str:

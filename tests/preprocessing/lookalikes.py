@@ -28,6 +28,21 @@ CUBED_C_HEADER = ["sub", "count", "onset", "offset", "au", "emotion"]
 CASME_HEADER = [
     *("Subject", "Filename", None, "OnsetF", "ApexF1", "ApexF2", "OffsetF", None, "Onset", "Total", "AU", "Emotion"),
 ]
+DFME_HEADER = ["Subject", "Filename", "OnsetFrame", "ApexFrame", "OffsetFrame", "Emotion", "EmotionId", "Fps", "AU"]
+DFME_PARTS = {  # table, folder of the clips, subjects, clips by class
+    "train": (
+        *("full_release_annotation/training_full_with_AU.xlsx", "train_data/train_data", 176),
+        {"disgust": 548, "surprise": 298, "sadness": 278, "fear": 265, "happiness": 206, "anger": 161, "contempt": 100},
+    ),
+    "test_a": (
+        *("full_release_annotation/test_A_with_AU.xlsx", "test_data_A", 42),
+        {"disgust": 129, "surprise": 101, "sadness": 46, "fear": 62, "happiness": 63, "anger": 39, "contempt": 34},
+    ),
+    "test_b": (
+        *("full_release_annotation/test_B_with_AU.xlsx", "test_data_B", 41),
+        {"disgust": 58, "surprise": 48, "sadness": 35, "fear": 38, "happiness": 42, "anger": 41, "contempt": 37},
+    ),
+}
 FOUR_DME_HEADER = ["sub_ID", "fold_name", "Emotion", "Onset", "Apex", "Offset", "AUs", "AU1"]
 
 
@@ -199,4 +214,18 @@ def full_four_dme(root: Path, classes: Mapping[str, int]) -> Path:
         rows.append([s + 1, f"clip_{i}", word, 1825, 1826, 1827, "AU4(k)+L7", 0])
         touch(root / "gray_micro" / str(s + 1) / f"clip_{i}", (1825, 1826, 1827), "Frame_{:09d}.jpg")
     write_xlsx(root / "4DME_Labelling_Micro_release v1.xlsx", {"a": [FOUR_DME_HEADER, *rows]})
+    return root
+
+
+def dfme(root: Path, parts: Mapping[str, tuple[str, str, int, Mapping[str, int]]] = DFME_PARTS) -> Path:
+    """A table and a folder of clips for each part, no folder for the subject; people differ between parts."""
+    before = 0
+    for table, clips, subjects, classes in parts.values():
+        rows = []
+        for i, (s, word) in enumerate(spread(classes, subjects)):
+            subject, clip = f"sub{before + s + 1:04d}", f"sub{before + s + 1:04d}_{i // subjects + 1:02d}"
+            rows.append([subject, clip, 0, 1, 2, f"{word.capitalize()} ", 1, 200 + 100 * (i % 4), "4+12"])
+            touch(root / clips / clip, (0, 1, 2), "{:05d}.png")
+        write_xlsx(root / table, {"Sheet1": [DFME_HEADER, *rows]})
+        before += subjects
     return root

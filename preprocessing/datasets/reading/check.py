@@ -30,7 +30,11 @@ def page(found: Survey, broken: Sequence[Finding] = (), most: int = 3) -> tuple[
     warnings = [finding for finding in findings if finding.warning]
     notes = [finding for finding in findings if not finding.warning]
     known = found.layout.nearest(found.counts)
-    matches = known is None or (dict(known.classes) == dict(found.counts) and known.subjects == found.subjects)
+    matches = known is None or (
+        dict(known.classes) == dict(found.counts)
+        and known.subjects == found.subjects
+        and (not known.splits or dict(known.splits) == found.splits)
+    )
     code = FINE if matches and not warnings else WARNINGS
     lines = [f"{found.layout.title} in {found.root}", "", *_facts(found)]
     lines += ["", *_counts(found, known), "", *_schemes(found)]
@@ -63,7 +67,7 @@ def decode(clips: Sequence[Clip]) -> Iterator[tuple[Clip, str | None]]:
 
 def _facts(found: Survey) -> list[str]:
     kind = "face crops" if found.layout.faces else found.variant
-    table = str(found.table) if found.table else "none needed, labels come from folder names"
+    table = ", ".join(map(str, found.tables)) or "none needed, labels come from folder names"
     facts = {
         "table": table,
         "version": found.version,
@@ -93,6 +97,12 @@ def _counts(found: Survey, known: Published | None) -> list[str]:
         ("subjects", found.subjects, known.subjects),
     ):
         rows3.append((name, str(here), str(there), "" if here == there else "differs"))
+    for split in dict.fromkeys([*known.splits, *found.splits]):
+        parts = zip(
+            ("clips", "subjects"), found.splits.get(split, (0, 0)), known.splits.get(split, (0, 0)), strict=True
+        )
+        for name, here, there in parts:
+            rows3.append((f"{split}: {name}", str(here), str(there), "" if here == there else "differs"))
     return [f"  compared with {known.name}:", *_aligned(rows3)]
 
 

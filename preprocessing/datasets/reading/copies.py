@@ -55,11 +55,11 @@ def match(layout: Layout, tree: Tree, rows: Sequence[Row], variant: str | None) 
         DatasetError: no row has a folder, or none in the wanted variant.
     """
     copies: dict[str, dict[Key, list[ImageFolder]]] = defaultdict(lambda: defaultdict(list))
-    words = _words(layout)
+    words, divided = _words(layout), layout.divided
     for folder in tree.images:
         key = layout.folder_key(folder)
         if key is not None:
-            copies[_copy_of(folder, words)][key].append(folder)
+            copies[_copy_of(folder, words, divided)][key].append(folder)
     found = {name: sum(_find(row, index) is not None for row in rows) for name, index in copies.items()}
     found = {name: n for name, n in found.items() if n}
     if not found:
@@ -110,10 +110,11 @@ def _words(layout: Layout) -> frozenset[str]:
     return frozenset((*SPELLINGS, *spelt, *published, *of_schemes))
 
 
-def _copy_of(folder: ImageFolder, words: frozenset[str]) -> str:
+def _copy_of(folder: ImageFolder, words: frozenset[str], divided: str = "") -> str:
     """The path without what belongs to the clip: what the folders of one copy have in common."""
     parts = ((part, part.lower()) for part in folder.parts[:-1])
-    return "/".join(part for part, low in parts if low not in words and not re.fullmatch(_OF_A_CLIP, low))
+    own = f"(?:{_OF_A_CLIP})" + (f"|(?:{divided})" if divided else "")
+    return "/".join(part for part, low in parts if low not in words and not re.fullmatch(own, low))
 
 
 def _is_cropped(copy: str, tree: Tree) -> bool:

@@ -47,11 +47,15 @@ class StrayRowError(DatasetError):
 
 @dataclass(frozen=True)
 class Published:
-    """A version of the data set that is known: its classes and how many clips each has."""
+    """A version of the data set that is known: its classes and how many clips each has.
+
+    ``splits``: part of a fixed split → its clips and subjects.
+    """
 
     name: str
     subjects: int
     classes: Mapping[str, int]
+    splits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def clips(self) -> int:
@@ -61,11 +65,16 @@ class Published:
 
 @dataclass(frozen=True)
 class Source:
-    """What an adapter's rows come from: the folders, the table (None if there is none), the options by name."""
+    """What an adapter's rows come from: the folders, the tables, the options by name."""
 
     tree: Tree
-    table: Path | None
+    tables: tuple[Path, ...]
     options: Mapping[str, str]
+
+    @property
+    def table(self) -> Path | None:
+        """The first table; None if there is none."""
+        return self.tables[0] if self.tables else None
 
 
 @dataclass(frozen=True)
@@ -75,7 +84,7 @@ class Layout:
     Attributes:
         name: on the command line and at the beginning of clip ids.
         title: as its authors write it.
-        fps: frames per second.
+        fps: frames per second, where a row does not say; None if only rows do.
         tables: the usual names of its table, a regular expression on the lower-case file name; empty if it has none.
         usual_table: the same for people.
         example: what a folder of frames is called, for people.
@@ -91,12 +100,14 @@ class Layout:
         numbering: frame numbers of the table are those of the files, or places in the ``order`` of the folder, from 1.
         offset_from_apex: a row without an offset ends at its apex.
         needs_table: without its table the data set cannot be read.
+        several_tables: it comes in parts with a table each, and all of them are read.
+        divided: regular expression on lower-case folder names that tell such a part, and not another copy.
         certain: False if those who wrote this saw no real table.
     """
 
     name: str
     title: str
-    fps: float
+    fps: float | None
     tables: str
     usual_table: str
     example: str
@@ -112,6 +123,8 @@ class Layout:
     numbering: Literal["file", "order"] = "file"
     offset_from_apex: bool = False
     needs_table: bool = True
+    several_tables: bool = False
+    divided: str = ""
     certain: bool = True
 
     def nearest(self, counts: Mapping[str, int]) -> Published | None:

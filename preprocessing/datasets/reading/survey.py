@@ -35,7 +35,7 @@ class Survey:
         clips: one per row, in the order of the table.
         counts: clips by emotion word, whether their frames are there or not.
         findings: what is worth telling.
-        table: the annotation table, or None if the labels come from folder names.
+        tables: the annotation tables, mostly one; none if the labels come from folder names.
         version: which published version its counts are, in words.
         copy: folder of the tree that the frames were taken from, and its variant.
         folders: how many folders with images that tree has.
@@ -46,7 +46,7 @@ class Survey:
     clips: tuple[Clip, ...]
     counts: Mapping[str, int]
     findings: tuple[Finding, ...]
-    table: Path | None
+    tables: tuple[Path, ...]
     version: str
     copy: str
     variant: str
@@ -63,9 +63,18 @@ class Survey:
         return len({clip.subject for clip in self.clips})
 
     @property
+    def splits(self) -> dict[str, tuple[int, int]]:
+        """Clips and subjects of each part of a fixed split, in the order of the tables."""
+        parts: dict[str, list[str]] = defaultdict(list)
+        for clip in self.clips:
+            if clip.split is not None:
+                parts[clip.split].append(clip.subject)
+        return {name: (len(subjects), len(set(subjects))) for name, subjects in parts.items()}
+
+    @property
     def summary(self) -> str:
         """Table, version, clips and classes in one line: what every run prints and keeps."""
-        table = self.table.name if self.table else "no table, labels from folder names"
+        table = ", ".join(path.name for path in self.tables) or "no table, labels from folder names"
         counts = ", ".join(f"{word} {n}" for word, n in self.counts.items())
         return (
             f"{self.layout.title}: {table} ({self.version}); {len(self.clips)} clips, {self.usable} with frames, "
@@ -82,8 +91,8 @@ def survey(layout: Layout, root: Path, settings: DataSettings | None = None) -> 
     """
     settings = (settings or DataSettings()).complete(layout.name, layout.offers, layout.options)
     tree = look_through(root)
-    table = _choose_table(layout, tree, settings)
-    rows, stray = layout.rows(Source(tree, table, settings.options))
+    tables = _choose_tables(layout, tree, settings)
+    rows, stray = layout.rows(Source(tree, tables, settings.options))
     notes = _Notes()
     notes.add("rows that are not expressions", stray)
     rows, ids = _without_twins(layout, rows, notes)
@@ -113,7 +122,7 @@ def survey(layout: Layout, root: Path, settings: DataSettings | None = None) -> 
         clips=tuple(check_unique(clips)),
         counts=dict(counts.most_common()),
         findings=notes.findings(),
-        table=table,
+        tables=tables,
         version=_version(layout, counts),
         copy=copies.name,
         variant=copies.variant,
@@ -135,28 +144,28 @@ class _Notes:
         return tuple(Finding(what, tuple(items), warning) for (what, warning), items in self.kinds.items())
 
 
-def _choose_table(layout: Layout, tree: Tree, settings: DataSettings) -> Path | None:
+def _choose_tables(layout: Layout, tree: Tree, settings: DataSettings) -> tuple[Path, ...]:
     if settings.table is not None:
         path = Path(settings.table)
         if not path.is_file():
             kind = DatasetError if path.exists() else MissingPathError
             raise kind(f"table {path} is not a file")
-        return path
+        return (path,)
     if not layout.tables:
-        return None
+        return ()
     usual = [path for path in tree.tables if re.fullmatch(layout.tables, path.name.lower())]
     different = list({path.read_bytes(): path for path in reversed(usual)}.values())[::-1]
-    if len(different) > 1:
+    if len(different) > 1 and not layout.several_tables:
         raise DatasetError(
             f"{len(different)} tables of {layout.title} lie below {tree.root} ({shown([p.name for p in different])}): "
             "choose one with --table PATH"
         )
     if different:
-        return different[0]
+        return tuple(different)
     if not layout.needs_table:
-        return None
+        return ()
     if len(tree.tables) == 1:  # renamed
-        return tree.tables[0]
+        return tree.tables
     above = [path for path in in_parents(tree.root) if re.fullmatch(layout.tables, path.name.lower())]
     if above:
         raise DatasetError(
@@ -203,11 +212,12 @@ def _clip(
         clip_id=clip_id,
         subject=f"{layout.name}/{row.subject}",
         frames=Unreadable(clip_id, ClipRejectedError("missing_frames", f"no folder for {clip_id} ({row.where})")),
-        fps=layout.fps,
+        fps=_rate(row) or layout.fps,
         emotion=emotion,
         action_units=tuple(map(str, units)),
         objective_class=objective_class(row.cells.get("objective_class")),
         cropped=cropped,
+        split=row.text("split").lower() or None,
     )
     if folder is None:
         notes.add("rows without a folder", [f"{clip_id} ({row.where})"])
@@ -220,6 +230,12 @@ def _clip(
     for remark in span.remarks:
         notes.add(remark.what, [f"{clip_id}{remark.detail}"], remark.warning)
     return _with_apex(replace(clip, frames=ImageSequence(span.paths), offset=len(span.paths) - 1), span, apex)
+
+
+def _rate(row: Row) -> float | None:
+    """Frames per second of a row's own column, if it has one that is a number above 0."""
+    match = re.fullmatch(r"\d{1,5}(\.\d{1,6})?", row.text("fps"))
+    return (float(match[0]) or None) if match else None
 
 
 def _with_apex(clip: Clip, span: Span, policy: str | None) -> Clip:

@@ -39,6 +39,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "objective_class": ("objectiveclasses", "objectiveclass"),
     "kind": ("expressiontype", "micro", "type"),
     "duration": ("duration",),
+    "fps": ("fps", "framerate"),
+    "split": ("split", "officialsplit"),
 }
 """Our name of a column → its names in real tables as `cells.header_word` gives them; the first found counts."""
 

@@ -12,6 +12,8 @@ from experiments.scoring.protocols import (
     find_protocol,
     leave_one_dataset_out,
     leave_one_subject_out,
+    official_split,
+    official_train,
     subject_k_fold,
 )
 
@@ -106,17 +108,22 @@ def test_leaving_a_data_set_out_tests_every_clip_on_networks_of_other_data_sets(
 
 def test_protocols_by_name_and_in_words() -> None:
     subjects = [f"{d}/s{i}" for d in "ab" for i in range(6)]
-    made = {name: find_protocol(name) for name in NAMES}
+    splits = ["train"] * 6 + ["test"] * 6
+    made = {name: find_protocol(name, splits=splits) for name in NAMES}
     assert {name: len(protocol(subjects)) for name, protocol in made.items()} == {
         "loso": 12,
         "k_fold": 10,
         "leave_one_dataset_out": 2,
+        "official_split": 1,
+        "official_train": 5,
     }
     assert len(find_protocol("k_fold", 3)(subjects)) == 3
     assert [describe(protocol) for protocol in made.values()] == [
         "leave one subject out",
         "subject k-fold, k = 10",
         "leave one dataset out",
+        "official split, train to test",
+        "subject k-fold within the official train, k = 5",
     ]
 
 
@@ -125,3 +132,47 @@ def test_a_protocol_that_is_none_and_a_k_without_effect() -> None:
         find_protocol("lopo")
     with pytest.raises(ValueError, match="k = 5 has no effect with protocol = 'loso'"):
         find_protocol("loso", 5)
+
+
+# official splits
+
+SUBJECTS = ["x/s1", "x/s1", "x/s2", "x/s3", "x/s4", "x/s4"]
+SPLITS = ["train", "train", "train", "test_a", "test_b", "test_b"]
+
+
+def test_an_official_split_is_one_fold_with_its_test_sets() -> None:
+    (fold,) = official_split(SUBJECTS, SPLITS)
+    assert (fold.train, fold.test) == ((0, 1, 2), (3, 4, 5))
+    assert fold.parts == ("test_a", "test_b", "test_b")
+    assert describe(find_protocol("official_split", splits=SPLITS)) == "official split, train to test_a and test_b"
+
+
+@given(st.lists(st.sampled_from([f"x/s{i}" for i in range(9)]), min_size=4, max_size=30), st.integers(2, 3))
+def test_choices_are_made_among_training_subjects_alone(subjects: list[str], k: int) -> None:
+    splits = ["train" if name < "x/s5" else "test" for name in subjects]
+    people = {name for name in subjects if name < "x/s5"}
+    if len(people) < k:
+        return
+    folds = official_train(subjects, splits, k)
+    assert sorted(i for fold in folds for i in fold.test) == [i for i, part in enumerate(splits) if part == "train"]
+    assert {subjects[i] for fold in folds for i in (*fold.train, *fold.test)} == people
+
+
+@pytest.mark.parametrize(
+    ("splits", "message"),
+    [
+        (["", "", "", "", "", ""], "in no official split"),
+        (["train", "train", "", "test", "test", "test"], "x/s2 is in no part"),
+        (["train", "test", "test", "test", "test", "test"], "x/s1 is in two parts"),
+        (["train"] * 6, "nothing would be tested"),
+        (["a", "a", "b", "b", "b", "b"], "no clip is in the part train: the parts are a, b"),
+    ],
+)
+def test_splits_that_are_none_are_refused(splits: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        official_split(SUBJECTS, splits)
+
+
+def test_a_data_set_without_parts_says_what_to_do() -> None:
+    with pytest.raises(ValueError, match="no column split"):
+        find_protocol("official_train")

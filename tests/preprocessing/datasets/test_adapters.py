@@ -392,6 +392,7 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
     "casme_cubed": partial(look.full_cubed, classes={"fear": 2}),
     "casme": partial(look.full_casme, classes={"tense": 2}),
     "4dme": partial(look.full_four_dme, classes={"positive": 2}),
+    "dfme": partial(look.dfme, parts={"train": ("train.xlsx", "train_data", 2, {"fear": 2})}),
 }
 
 
