@@ -15,6 +15,7 @@ from preprocessing.artefacts.files import digest
 from preprocessing.artefacts.manifest import MANIFEST
 from preprocessing.artefacts.plain import plain
 from preprocessing.datasets import ClipDataset, Dataset, DataSettings, LabelRule, Survey, find_dataset, survey
+from preprocessing.datasets.long import LONG, LongLayout, page, survey_long
 from preprocessing.datasets.reading import check as survey_page
 from preprocessing.datasets.reading.copies import Finding
 from preprocessing.errors import DatasetError, ToolkitError, UsageError
@@ -118,6 +119,8 @@ def check(
     Raises:
         UsageError: there is no such data set, or nothing is known that its copies could be compared with.
     """
+    if name in LONG:
+        return _check_long(LONG[name], root, settings, everything, decoding)
     dataset = find_dataset(name)
     layout = dataset.layout_of(settings) if isinstance(dataset, ClipDataset) else None
     if layout is None:
@@ -129,6 +132,18 @@ def check(
     broken = [] if decoding is None else _undecodable(found, decoding)
     findings = [Finding("clips with frames that do not decode", tuple(broken))] if broken else []
     return survey_page.page(found, findings, 0 if everything else 3)
+
+
+def _check_long(
+    layout: LongLayout, root: Path, settings: DataSettings, everything: bool, decoding: Progress | None
+) -> tuple[str, int]:
+    if decoding is not None:
+        raise UsageError(f"--decode has no effect on {layout.name}, whose recordings are long: leave it out")
+    try:
+        found = survey_long(layout, root, settings)
+    except DatasetError as error:
+        return survey_page.refusal(layout.title, str(error))
+    return page(found, 0 if everything else 3)
 
 
 def _undecodable(found: Survey, progress: Progress) -> list[str]:

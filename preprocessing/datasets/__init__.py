@@ -24,10 +24,12 @@ from preprocessing.datasets import (
 from preprocessing.datasets.composites import JOIN, MEGC2019
 from preprocessing.datasets.kinds import ClipDataset, Composite, Dataset, ImageDataset, join_of, with_bit_depth
 from preprocessing.datasets.labels import SCHEMES, LabelRule
+from preprocessing.datasets.long import LONG
 from preprocessing.datasets.reading.layout import Layout
 from preprocessing.datasets.reading.survey import Survey, survey
 from preprocessing.datasets.settings import DataSettings
 from preprocessing.datasets.user_schemes import read_schemes
+from preprocessing.errors import UsageError
 from preprocessing.registry import Registry
 
 
@@ -72,8 +74,13 @@ def find_dataset(name: str) -> Dataset:
     """The data set of that name, or of several names joined by ``+``.
 
     Raises:
-        UsageError: there is none; the message lists the names.
+        UsageError: there is none, and the message lists the names; or it is one of long recordings, without clips.
     """
+    if name in LONG:
+        raise UsageError(
+            f"{name} holds long recordings with lists of expressions, and no clips: so far only `mer check {name} "
+            "ROOT` reads it"
+        )
     return join_of(name, DATASETS) if JOIN in name else DATASETS.find(name)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
 from preprocessing.datasets.labels import SCHEMES
 from preprocessing.datasets.reading.cells import Cell, subject_number, text_of, whole_number
@@ -49,7 +50,18 @@ VIDEOS = {
 def _rows(source: Source) -> tuple[list[Row], list[str]]:
     if source.table is None:
         raise DatasetError(f"no table was found below {source.tree.root}")
-    sheets = read_sheets(source.table)
+    wanted = source.options["expression"]
+    made, stray = read_rows(source.table)
+    return [row for row in made if wanted == "both" or row.text("kind").lower().startswith(wanted)], stray
+
+
+def read_rows(path: Path) -> tuple[list[Row], list[str]]:
+    """All micro- and macro-expressions of the table, and in words what is wrong with rows that are none.
+
+    Raises:
+        DatasetError: it is not the table of CAS(ME)².
+    """
+    sheets = read_sheets(path)
     header = find_header(sheets, COLUMNS)
     if header is not None:
         name, above, places = header
@@ -58,15 +70,13 @@ def _rows(source: Source) -> tuple[list[Row], list[str]]:
         name = next((name for name, grid in sheets.items() if _is_data(grid)), "")
         if not name:
             raise DatasetError(
-                f"{source.table.name} is not a table of CAS(ME)²: no sheet has "
+                f"{path.name} is not a table of CAS(ME)²: no sheet has "
                 f"{', '.join(NAMES[c][0] for c in COLUMNS)} as its header, or rows like 1, anger1_1, 557, "
                 "561, 568, 4, negative, micro-expression without one"
             )
         rows = table_rows(sheets[name], 0, PLACES)
     subjects = _subjects(sheets)
-    wanted = source.options["expression"]
-    made, stray = sort_out(rows, source.table.name, lambda row, where: _row(row, where, subjects))
-    return [row for row in made if wanted == "both" or row.text("kind").lower().startswith(wanted)], stray
+    return sort_out(rows, path.name, lambda row, where: _row(row, where, subjects))
 
 
 def _is_data(grid: Grid) -> bool:

@@ -38,8 +38,8 @@ def page(found: Survey, broken: Sequence[Finding] = (), most: int = 3) -> tuple[
     code = FINE if matches and not warnings else WARNINGS
     lines = [f"{found.layout.title} in {found.root}", "", *_facts(found)]
     lines += ["", *_counts(found, known), "", *_schemes(found)]
-    lines += ["", *_section(f"Warnings ({len(warnings)})", warnings, most)]
-    lines += ["", *_section(f"Worth knowing ({len(notes)})", notes, most)] if notes else []
+    lines += ["", *section(f"Warnings ({len(warnings)})", warnings, most)]
+    lines += ["", *section(f"Worth knowing ({len(notes)})", notes, most)] if notes else []
     lines += ["", *textwrap.wrap(_verdict(found, code, bool(warnings), matches), WIDTH)]
     return "\n".join(lines) + "\n", code
 
@@ -135,7 +135,8 @@ def _scheme(scheme: Scheme, clips: Sequence[Clip]) -> str:
     return f"{sum(map(len, of.values()))} clips of {len(people)} subjects: {each}"
 
 
-def _section(title: str, findings: Sequence[Finding], most: int) -> list[str]:
+def section(title: str, findings: Sequence[Finding], most: int) -> list[str]:
+    """Lines of some findings under a title; ``most`` items of each, 0 for all."""
     lines = [f"  {title}"]
     for finding in findings:
         lines += textwrap.wrap(
