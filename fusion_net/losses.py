@@ -71,3 +71,13 @@ def class_weights(labels: Tensor, n_classes: int, balance: Balance = "inverse", 
         raise ValueError(f"balance {balance!r} is none of none, inverse, effective")
     raw = raw * (counts > 0)
     return (raw * counts.sum() / (raw * counts).sum()).float()
+
+
+def soft_focal_loss(logits: Tensor, target: Tensor, weight: Tensor | None = None, gamma: float = 2.0) -> Tensor:
+    """`soft_cross_entropy` whose terms are damped by ``(1 - p_k) ** gamma``: clips that are right already count less.
+
+    Lin et al. (ICCV 2017, arXiv:1708.02002); with ``gamma = 0`` it is the cross-entropy. Arguments as there.
+    """
+    logs = logits.float().log_softmax(dim=1)
+    per_clip = -(target * (1 - logs.exp()) ** gamma * logs).sum(dim=1)  # (B,)
+    return per_clip.mean() if weight is None else (weight * per_clip).mean()

@@ -84,6 +84,7 @@ ROOMS = (
     "dynamic_images/spotting",
     "dynamic_images/inspection",
     "fusion_net/blocks",
+    "fusion_net/attention",
     "fusion_net/inputs",
     "fusion_net/models",
     "fusion_net/fit",

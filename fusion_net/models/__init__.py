@@ -7,8 +7,15 @@ from typing import Any
 
 from dynamic_images.clip_input import InputUse
 from fusion_net.models.afn import AFN, AFNSettings
+from fusion_net.models.causalnet import CausalNet
 from fusion_net.models.contract import Batch, Examination, Model, Output, new_model
+from fusion_net.models.dianet import DIANet
 from fusion_net.models.fdp.network import FDP, FDPSettings
+from fusion_net.models.fmanet import FMANet
+from fusion_net.models.htnet import HTNet
+from fusion_net.models.off_apexnet import OffApexNet
+from fusion_net.models.skd_tstsan import SKDTSTSAN
+from fusion_net.models.ststnet import STSTNet
 from preprocessing.registry import Registry
 
 __all__ = [
@@ -33,7 +40,22 @@ RESERVED = (
 )
 """Sections of the settings that are not a network's: a model of such a name would read another part's settings."""
 
-MODELS: Registry[type[Model]] = Registry("mer.models", "model", {"afn": AFN, "fdp": FDP}, reserved=RESERVED)
+MODELS: Registry[type[Model]] = Registry(
+    "mer.models",
+    "model",
+    {
+        "afn": AFN,
+        "fdp": FDP,
+        "dianet": DIANet,
+        "fmanet": FMANet,
+        "skd_tstsan": SKDTSTSAN,
+        "ststnet": STSTNet,
+        "off_apexnet": OffApexNet,
+        "htnet": HTNet,
+        "causalnet": CausalNet,
+    },
+    reserved=RESERVED,
+)
 
 
 def name_of(model: type[Model]) -> str:
