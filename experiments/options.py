@@ -80,7 +80,9 @@ ClusterAddress = Annotated[
         help="Do the work on a Dask cluster, tcp://HOST:8786, with the same bytes; see docs/cluster.md.",
     ),
 ]
-Model = Annotated[str, typer.Option(help="A network (afn, fdp), a baseline (majority, chance, svm, oracle), or yours.")]
+Model = Annotated[
+    str, typer.Option(help="A network (afn, fdp, dianet …, docs/systems.md), a baseline (svm …), or yours.")
+]
 Null = Annotated[bool, typer.Option("--null", help="Synthetic corpus whose labels carry no information.")]
 LandmarkModel = Annotated[Path | None, typer.Option(help="A dlib 68-point predictor instead of the installed one.")]
 RunFolder = Annotated[Path, typer.Argument(help="A run folder: runs/NAME.")]
