@@ -81,7 +81,7 @@ class CausalNet(Model):
         width = s.widths[-1]
         channels = (inputs[0].channels, *s.widths)
         self.stages = nn.Sequential(*(ConvStage(a, b) for a, b in pairwise(channels)))
-        self.where = nn.Conv2d(2 * width + 2, 1, 1) if s.where else None
+        self.where = nn.Conv2d(2 * width + 2, 1, 1, bias=False) if s.where else None
         self.phase = nn.Parameter(0.1 * torch.randn(2, 1, width))
         self.attend = nn.ModuleList(CrossAttention(width, s.heads) for _ in range(s.blocks))
         self.reduce = nn.Linear(width, 8)
