@@ -293,7 +293,7 @@ def comparison(folders: list[Path], page: Path | None, cost: bool, progress: Pro
     if cost:
         with progress("measuring cost") as step:
             for i, run in enumerate(runs):
-                runs[i] = dataclasses.replace(run, cost=measure(run.about))
+                runs[i] = dataclasses.replace(run, cost=measure(run.about, run.predictions["clip_id"].nunique()))
                 step(i + 1, len(runs), run.name)
     names = "_".join(Path(run.name).name for run in runs)
     path = page or Path("runs") / "compare" / f"{names}.html"

@@ -44,7 +44,18 @@ class Cost:
     clip_milliseconds: float
 
 
-def measure(about: Mapping[str, Any]) -> Cost | None:
+def training_clips(about: Mapping[str, Any], tested: int) -> float:
+    """Clips that a fold trains on, the mean over folds.
+
+    Args:
+        about: content of a run's ``run.json``.
+        tested: clips that are predicted in some fold; under an official split these are not all.
+    """
+    folds = about["folds"]
+    return float(about["clips"] - tested) if folds == 1 else tested * (folds - 1) / folds
+
+
+def measure(about: Mapping[str, Any], tested: int | None = None) -> Cost | None:
     """Build the network that ``run.json`` describes and measure it, on the CPU with one thread.
 
     Returns:
@@ -52,6 +63,7 @@ def measure(about: Mapping[str, Any]) -> Cost | None:
 
     Args:
         about: content of a run's ``run.json``.
+        tested: clips that are predicted in some fold; None for all.
 
     Raises:
         UsageError: settings that this version does not know.
@@ -72,7 +84,7 @@ def measure(about: Mapping[str, Any]) -> Cost | None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        trained = about["clips"] * (about["folds"] - 1) / about["folds"]
+        trained = training_clips(about, about["clips"] if tested is None else tested)
         return Cost(
             parameters=sum(p.numel() for p in model.parameters()),
             multiply_adds=multiply_adds(model, inputs),

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from experiments.pages.comparison import compare, markdown, read_runs, write_comparison
-from experiments.runs.cost import measure, multiply_adds
+from experiments.runs.cost import measure, multiply_adds, training_clips
 from experiments.runs.run import Run, to_csv, write_json
 from fusion_net.models import AFNSettings, build_model
 from preprocessing.errors import ToolkitError, UsageError
@@ -137,6 +137,13 @@ def test_costs_are_those_of_the_network_that_ran(finished: Run) -> None:
     cost = measure(about)
     assert cost is not None and cost.parameters == about["parameters"]
     assert cost.epoch_seconds > 0 and cost.clip_milliseconds > 0
+
+
+def test_an_epoch_is_as_long_as_its_training_clips() -> None:
+    """An official split has one fold, which by the rule of the others would train on no clip and cost nothing."""
+    assert training_clips({"clips": 24, "folds": 4}, tested=24) == 18
+    assert training_clips({"clips": 24, "folds": 1}, tested=10) == 14
+    assert training_clips({"clips": 24, "folds": 2}, tested=10) == 5, "groups within the training part of 10 clips"
 
 
 def test_multiply_adds_of_a_network_by_hand() -> None:
