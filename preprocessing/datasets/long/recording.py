@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
@@ -67,8 +68,8 @@ class Recording:
 
         It is the commonest distance between neighbours, so that a gap does not change it.
         """
-        distances = [b - a for a, b in zip(self.numbers, self.numbers[1:], strict=False)]
-        return max(set(distances), key=lambda one: (distances.count(one), -one)) if distances else 1
+        distances = Counter(b - a for a, b in zip(self.numbers, self.numbers[1:], strict=False))
+        return max(distances, key=lambda one: (distances[one], -one)) if distances else 1
 
     def positions(self, expression: Expression) -> tuple[int, int] | None:
         """First and last position in ``frames`` that lies in an expression, or None if no file does."""

@@ -196,13 +196,14 @@ def _check_frames(recordings: Sequence[Recording], found: _Findings) -> None:
     for one in recordings:
         if not one.numbers:
             continue
-        if one.step > 1:
-            found.add(f"recordings of which one frame in {one.step} is there", [one.recording_id], warning=False)
-        gaps = sum(b - a > one.step for a, b in zip(one.numbers, one.numbers[1:], strict=False))
+        step = one.step
+        if step > 1:
+            found.add(f"recordings of which one frame in {step} is there", [one.recording_id], warning=False)
+        gaps = sum(b - a > step for a, b in zip(one.numbers, one.numbers[1:], strict=False))
         found.add("recordings with frames missing between", [f"{one.recording_id}: {gaps} gaps"] if gaps else [])
         if not one.expressions:
             found.add("recordings without an annotated expression", [one.recording_id], warning=False)
-        outside = [e for e in one.expressions if e.onset < one.numbers[0] - one.step or e.offset > one.numbers[-1]]
+        outside = [e for e in one.expressions if e.onset < one.numbers[0] - step or e.offset > one.numbers[-1]]
         ends = f"files {one.numbers[0]} to {one.numbers[-1]}"
         found.add(
             "expressions that reach beyond the files of their recording",
