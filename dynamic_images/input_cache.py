@@ -16,7 +16,7 @@ from preprocessing.artefacts.clip_folder import ClipFolder, clip_folder
 from preprocessing.artefacts.files import key_of
 from preprocessing.artefacts.plain import plain
 from preprocessing.artefacts.record import Entry
-from preprocessing.errors import ToolkitError, UsageError
+from preprocessing.errors import NotOfferedError, ToolkitError
 from preprocessing.workers import unordered
 
 PREFIX = "input "
@@ -58,7 +58,8 @@ def fitting_inputs(cache: Path, clip_id: str, uses: Sequence[InputUse]) -> tuple
     """The inputs that clips of this data set have in the place of those that are wanted.
 
     An input whose stages the clip has stays. Another one is replaced, in order, by what the clip's own stages give of
-    the same kind: a network of two dynamic images gets the two images of a data set of precomputed images.
+    the same kind: a network of two dynamic images gets the two images of a data set of precomputed images. A single
+    flow map is replaced by an image, as which the maps of such data sets are read.
 
     Args:
         cache: ``cache/<dataset>``.
@@ -66,7 +67,7 @@ def fitting_inputs(cache: Path, clip_id: str, uses: Sequence[InputUse]) -> tuple
         uses: what is wanted.
 
     Raises:
-        UsageError: the clip has nothing of that kind.
+        NotOfferedError: the clip has nothing of that kind.
     """
     stages = set(clip_folder(cache, clip_id).record()["stages"])
     if all(_needed(one.input) <= stages for one in uses):
@@ -74,7 +75,8 @@ def fitting_inputs(cache: Path, clip_id: str, uses: Sequence[InputUse]) -> tuple
     offered = [InputUse(i, i.settings()) for i in INPUTS.values() if _needed(i) <= stages]
     found: list[InputUse] = []
     for one in uses:
-        same = [o for o in offered if o.kind == one.kind and (o.input.make is None or o.kind == "features")]
+        alike = (one.kind, "image") if one.kind == "flow" and not one.lead else (one.kind,)
+        same = [o for o in offered if o.kind in alike and (o.input.make is None or o.kind == "features")]
         left = [o for o in same if o.name not in {f.name for f in found}]
         if _needed(one.input) <= stages:
             found.append(one)
@@ -82,7 +84,7 @@ def fitting_inputs(cache: Path, clip_id: str, uses: Sequence[InputUse]) -> tuple
             found.append(left[0])
         else:
             has = ", ".join(o.input.title for o in offered) or "nothing"
-            raise UsageError(f"{one.input.title} cannot be had of {clip_id.split('/')[0]}: its clips offer {has}")
+            raise NotOfferedError(f"{one.input.title} cannot be had of {clip_id.split('/')[0]}: its clips offer {has}")
     return tuple(found)
 
 

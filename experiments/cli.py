@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from experiments.leaderboard_command import leaderboard
 from experiments.options import (
     SYNTHETIC,
     Cache,
@@ -46,6 +47,7 @@ app = typer.Typer(
 )
 app.command()(synth_streams)
 app.command()(streams)
+app.command()(leaderboard)
 
 
 @app.command()

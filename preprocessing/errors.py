@@ -25,6 +25,10 @@ class UsageError(ToolkitError):
     """A name, option or setting that does not exist or cannot be: what was typed is to be changed."""
 
 
+class NotOfferedError(UsageError):
+    """A data set does not have what a system takes in."""
+
+
 class DatasetError(ToolkitError):
     """A data set, its root or its annotation table is not usable as given."""
 

@@ -106,7 +106,7 @@ class HTNet(Model):
 
     def map_layers(self) -> Mapping[str, nn.Module]:
         """The joined map."""
-        return {INPUT: self.join}
+        return {self.inputs[0].name: self.join}
 
     def forward(self, batch: Batch) -> Output:
         """Logits (B, K)."""

@@ -84,7 +84,7 @@ class STSTNet(Model):
 
     def map_layers(self) -> Mapping[str, nn.Module]:
         """The widest stream."""
-        return {INPUT: self.streams[-1]}
+        return {self.inputs[0].name: self.streams[-1]}
 
     def forward(self, batch: Batch) -> Output:
         """Logits (B, K)."""

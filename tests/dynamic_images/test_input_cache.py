@@ -24,7 +24,7 @@ from dynamic_images.precomputed import StreamSettings, build_streams
 from preprocessing.artefacts.clip_folder import ClipFolder
 from preprocessing.artefacts.record import RECORD, Entry
 from preprocessing.datasets.streams import Source, StreamClip
-from preprocessing.errors import ToolkitError, UsageError
+from preprocessing.errors import NotOfferedError, ToolkitError, UsageError
 
 IDS = ("known/sub01/a", "known/sub02/a")
 SEVERAL = tuple(map(use, ("frames", "apex_strain", "phase_flow", "onset_to_apex", "flow_grid")))
@@ -267,6 +267,9 @@ class TestFitting:
         wanted = (use("temporal_ranked"), use("motion_intensity"))
         assert fitting_inputs(precomputed, "toy/s1/c1", wanted) == (use("stream_a"), use("stream_b"))
         assert fitting_inputs(precomputed, "toy/s1/c1", [use("flow_grid")]) == (use("stream_grid"),)
+        assert fitting_inputs(precomputed, "toy/s1/c1", [use("apex_strain")]) == (use("stream_a"),)
+        with pytest.raises(NotOfferedError, match="phase-wise flow cannot be had"):
+            fitting_inputs(precomputed, "toy/s1/c1", [use("phase_flow")])
 
     def test_nothing_stands_in_for_frames(self, precomputed: Path) -> None:
         with pytest.raises(UsageError, match="frames cannot be had of toy: its clips offer stream a, stream b, coarse"):
