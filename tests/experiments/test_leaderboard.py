@@ -1,4 +1,4 @@
-"""Many systems on several boards: what does not fit is said, what is done is used, and nothing wrong is in the table."""
+"""Many systems on several boards: what does not fit is said, what is done is used, one table says it all."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from experiments import leaderboard as boards
 from experiments.leaderboard import Board, Entry, Log, Recipe, Row, claims, read, read_recipe, run, table, write
 from experiments.pages.leaderboard import MARKDOWN, write_page
-from experiments.progress import Progress
+from experiments.progress import Progress, progress
 from experiments.runs.run import to_csv
 from experiments.scoring.statistics import bootstraps
 from fusion_net import MODELS
@@ -21,11 +22,9 @@ from tests.experiments.conftest import Guesses
 STREAMS = Board("examples", "streams", "streams/streams.csv", example=True)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def quiet() -> Progress:
-    from experiments.progress import progress
-
-    return lambda title: progress(title)
+    return lambda title: progress(title, Console(quiet=True))
 
 
 def row(name: str, predictions: pd.DataFrame, model: str = "afn") -> Row:
