@@ -128,6 +128,8 @@ class ClipInput:
         version: raise it when ``make`` gives other values.
         view: the value at the white end of its picture (black is the negative), see `dynamic_images.encoding.view_of`;
             None where there is no picture.
+        stands_for: name of the input that it takes the place of where clips have this one's stages and not that one's;
+            see `dynamic_images.input_cache.fitting_inputs`.
     """
 
     name: str
@@ -143,6 +145,7 @@ class ClipInput:
     lead: Callable[[Any], tuple[int, ...]] = _no_lead
     version: int = 1
     view: tuple[float, ...] | None = None
+    stands_for: str = ""
 
 
 @dataclass(frozen=True)

@@ -34,3 +34,12 @@ def view_of(array: NDArray[np.floating], ends: Sequence[float]) -> NDArray[np.ui
     if view.shape[2] == 2:
         view = np.concatenate([view, np.full_like(view[..., :1], 128)], axis=2)
     return np.repeat(view, 3, axis=2) if view.shape[2] == 1 else view
+
+
+def median_centred(image: NDArray[np.floating]) -> NDArray[np.float32]:
+    """(H, W, C) less the median of each channel: most of a face does not move, so the median is what stillness shows.
+
+    An image that carries its sign, such as TRDI, hardly changes. One that was stretched to 0 .. 255 by its own
+    extremes has its zero elsewhere in each clip, and gets it back.
+    """
+    return np.asarray(image - np.median(image, axis=(0, 1), keepdims=True), np.float32)

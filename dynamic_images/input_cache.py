@@ -57,9 +57,10 @@ def build_inputs(
 def fitting_inputs(cache: Path, clip_id: str, uses: Sequence[InputUse]) -> tuple[InputUse, ...]:
     """The inputs that clips of this data set have in the place of those that are wanted.
 
-    An input whose stages the clip has stays. Another one is replaced, in order, by what the clip's own stages give of
-    the same kind: a network of two dynamic images gets the two images of a data set of precomputed images. A single
-    flow map is replaced by an image, as which the maps of such data sets are read.
+    An input whose stages the clip has stays. Another one is replaced by the input that stands for it, or, in order, by
+    what the clip's own stages write of the same kind: a network of two dynamic images gets the two images of a data set
+    of precomputed images. A single flow map is replaced by an image, as which the maps of such data sets are read.
+    Features are replaced by those that stand for them alone: others measure something else.
 
     Args:
         cache: ``cache/<dataset>``.
@@ -76,8 +77,9 @@ def fitting_inputs(cache: Path, clip_id: str, uses: Sequence[InputUse]) -> tuple
     found: list[InputUse] = []
     for one in uses:
         alike = (one.kind, "image") if one.kind == "flow" and not one.lead else (one.kind,)
-        same = [o for o in offered if o.kind in alike and (o.input.make is None or o.kind == "features")]
+        same = [o for o in offered if o.kind in alike and o.input.make is None]
         left = [o for o in same if o.name not in {f.name for f in found}]
+        left = [o for o in offered if o.input.stands_for == one.name] or left
         if _needed(one.input) <= stages:
             found.append(one)
         elif left:

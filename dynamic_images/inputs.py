@@ -8,7 +8,7 @@ nothing else stale. A package adds inputs by the entry points ``mer.inputs``.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from dynamic_images import build, flow_maps, precomputed
 from dynamic_images.clip_input import ClipArtefacts, ClipInput, InputUse, NoSettings
-from dynamic_images.encoding import VIEW_RANGE
+from dynamic_images.descriptors import DESCRIPTORS
+from dynamic_images.encoding import VIEW_RANGE, median_centred
 from dynamic_images.frames import grey_frames, sample_indices
 from dynamic_images.rank_pooling import pool
 from dynamic_images.representations import REPRESENTATIONS
@@ -71,6 +72,16 @@ class _InFace:
         whole = clip.array(self.name) if self.make is None else self.make(clip, settings)
         weight = clip.face(*whole.shape[-3:-1])
         return np.asarray(whole * weight[..., None], np.float32)  # (..., H, W, C) * (H, W, 1)
+
+
+@dataclass(frozen=True)
+class _Zeroed:
+    """An image of a clip that a stage wrote, each channel less its own median."""
+
+    name: str
+
+    def __call__(self, clip: ClipArtefacts, settings: NoSettings) -> NDArray[np.float32]:
+        return median_centred(clip.array(self.name))
 
 
 def _apex_flow(clip: ClipArtefacts, settings: NoSettings) -> NDArray[np.float32]:
@@ -133,6 +144,8 @@ FLOW_VIEW, STRAIN_VIEW = 2.0, 0.1
 UP, DOWN = "from onset to apex", "from apex to offset"
 FACE = "_face"
 """End of the name of an input that is cut off outside the face."""
+ZEROED = "_zeroed"
+"""End of the name of an image whose channels have their median taken away."""
 
 
 def face_only(one: ClipInput) -> ClipInput:
@@ -156,10 +169,45 @@ def face_only(one: ClipInput) -> ClipInput:
     )
 
 
+def zeroed(one: ClipInput, stands_for: str = "") -> ClipInput:
+    """The same image, called ``<name>_zeroed``, each channel less its median (see `median_centred`).
+
+    Raises:
+        ValueError: an input that no stage writes as an image.
+    """
+    if one.kind != "image" or one.make is not None:
+        raise ValueError(f"input {one.name} (kind {one.kind!r}) is no image of a stage: it has no median to take off")
+    return dataclasses.replace(
+        one,
+        name=one.name + ZEROED,
+        title=f"{one.title} less its median",
+        about=f"{one.about} The median of each channel is taken away.",
+        make=_Zeroed(one.name),
+        stage="",
+        stands_on=(one.stage,),
+        stands_for=stands_for,
+    )
+
+
+def _with_zeroed(*inputs: ClipInput, stands_for: Sequence[str] = ("", "")) -> tuple[ClipInput, ...]:
+    """These images, and then each of them less its median."""
+    return (*inputs, *(zeroed(one, other and other + ZEROED) for one, other in zip(inputs, stands_for, strict=True)))
+
+
 def _with_faces(*inputs: ClipInput) -> tuple[ClipInput, ...]:
     """These inputs, and then each of the face alone."""
     return (*inputs, *map(face_only, inputs))
 
+
+_DYNAMIC_IMAGES = tuple(
+    ClipInput(
+        name=name, title=title, about=about, unit="grey levels", kind="image", channels=3, stage=build.STAGE, view=GREY
+    )
+    for name, title, about in (
+        ("temporal_ranked", "TRDI", "Temporal-ranked dynamic image: the frames pooled in time order."),
+        ("motion_intensity", "MIDI", "Motion-intensity dynamic image: the frames pooled in order of motion."),
+    )
+)
 
 INPUTS: Registry[ClipInput] = Registry(
     "mer.inputs",
@@ -168,26 +216,7 @@ INPUTS: Registry[ClipInput] = Registry(
         one.name: one
         for one in (
             *_with_faces(
-                ClipInput(
-                    name="temporal_ranked",
-                    title="TRDI",
-                    about="Temporal-ranked dynamic image: the frames pooled in time order.",
-                    unit="grey levels",
-                    kind="image",
-                    channels=3,
-                    stage=build.STAGE,
-                    view=GREY,
-                ),
-                ClipInput(
-                    name="motion_intensity",
-                    title="MIDI",
-                    about="Motion-intensity dynamic image: the frames pooled in order of motion.",
-                    unit="grey levels",
-                    kind="image",
-                    channels=3,
-                    stage=build.STAGE,
-                    view=GREY,
-                ),
+                *_DYNAMIC_IMAGES,
                 *(
                     ClipInput(
                         name=name,
@@ -237,6 +266,7 @@ INPUTS: Registry[ClipInput] = Registry(
                     view=(FLOW_VIEW, FLOW_VIEW),
                 ),
             ),
+            *map(zeroed, _DYNAMIC_IMAGES),
             ClipInput(
                 name="frames",
                 title="frames",
@@ -269,17 +299,20 @@ INPUTS: Registry[ClipInput] = Registry(
                 make=_flow_grid,
                 settings=GridSettings,
             ),
-            *(
-                ClipInput(
-                    name=name,
-                    title=name.replace("_", " "),
-                    about="A precomputed image as it came, made square, with three channels.",
-                    unit="units of the file",
-                    kind="image",
-                    channels=3,
-                    stage=precomputed.STAGE,
-                )
-                for name in precomputed.STREAMS
+            *_with_zeroed(
+                *(
+                    ClipInput(
+                        name=name,
+                        title=name.replace("_", " "),
+                        about="A precomputed image as it came, made square, with three channels.",
+                        unit="units of the file",
+                        kind="image",
+                        channels=3,
+                        stage=precomputed.STAGE,
+                    )
+                    for name in precomputed.STREAMS
+                ),
+                stands_for=build.IMAGES,
             ),
             ClipInput(
                 name="stream_grid",
@@ -291,7 +324,9 @@ INPUTS: Registry[ClipInput] = Registry(
                 make=_stream_grid,
                 stands_on=(precomputed.STAGE,),
                 settings=GridSettings,
+                stands_for="flow_grid",
             ),
+            *DESCRIPTORS,
         )
     },
 )

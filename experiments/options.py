@@ -81,7 +81,11 @@ ClusterAddress = Annotated[
     ),
 ]
 Model = Annotated[
-    str, typer.Option(help="A network (afn, fdp, dianet …, docs/systems.md), a baseline (svm …), or yours.")
+    str,
+    typer.Option(
+        help="A network (afn, fdp, dianet …, docs/systems.md), a plain system (svm, image_svm, mean_kernel, hoof, mdmo, "
+        "lbp_top), a baseline (majority …), or yours."
+    ),
 ]
 Null = Annotated[bool, typer.Option("--null", help="Synthetic corpus whose labels carry no information.")]
 LandmarkModel = Annotated[Path | None, typer.Option(help="A dlib 68-point predictor instead of the installed one.")]

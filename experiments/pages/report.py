@@ -26,8 +26,8 @@ from experiments.scoring.metrics import MEASURES
 from preprocessing.artefacts.files import write_text
 from preprocessing.artefacts.manifest import read_manifest
 
-ORDER = ("svm", "oracle", "majority", "chance")
-"""Of the systems that stand beside the run's own."""
+BLIND = ("majority", "chance")
+"""Systems that never look at a clip; they come last."""
 EXPLAINED = 3
 """Clips of each group whose explanation is shown."""
 
@@ -69,8 +69,9 @@ def _write(run: Run, cache: Path) -> Path:
         titles={name: titled(name) for name in about["inputs"]},
         measures=MEASURES,
         rows=_ordered(metrics["rows"]),
-        differences=sorted(metrics["differences"], key=_place),
+        differences=_like(metrics["differences"], metrics["rows"]),
         verdict=_verdict(metrics["differences"], metrics["titles"]),
+        plain=_beside_plain(metrics),
         figures=_figures(run, metrics),
         counts=_counts(predictions, about["classes"]),
         data=_data(predictions, manifest),
@@ -97,12 +98,20 @@ def _figures(run: Run, metrics: Mapping[str, Any]) -> dict[str, Markup]:
 
 
 def _ordered(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The run's own system first, then the others in the order of `ORDER`."""
+    """The run's own system first, then plain systems from the best UF1 down, the oracle, and those that see no clip."""
     return [*rows[:1], *sorted(rows[1:], key=_place)]
 
 
-def _place(row: Mapping[str, Any]) -> int:
-    return ORDER.index(row["system"]) if row["system"] in ORDER else len(ORDER)
+def _place(row: Mapping[str, Any]) -> tuple[int, float]:
+    name = row["system"]
+    group = 1 + BLIND.index(name) + 1 if name in BLIND else int(name == "oracle")
+    return group, -(row["uf1"]["value"] or 0.0)
+
+
+def _like(differences: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The differences in the order of their systems' rows."""
+    by_name = {row["system"]: row for row in differences}
+    return [by_name[row["system"]] for row in _ordered(rows) if row["system"] in by_name]
 
 
 def _verdict(differences: Sequence[Mapping[str, Any]], titles: Mapping[str, str]) -> str:
@@ -115,6 +124,28 @@ def _verdict(differences: Sequence[Mapping[str, Any]], titles: Mapping[str, str]
         return "Its UF1 is above the majority and chance baselines: the intervals of the differences exclude zero."
     names = " and ".join(titles[row["system"]].lower() for row in below)
     return f"Its UF1 is not shown to be above the {names}: the interval of the difference includes zero."
+
+
+def _beside_plain(metrics: Mapping[str, Any]) -> str:
+    """The best system without a network beside the run's own, in two sentences; none if there is no such system."""
+    names = [row["system"] for row in _ordered(metrics["rows"])[1:] if row["system"] not in (*BLIND, "oracle")]
+    if not names:
+        return ""
+    best = next(row for row in metrics["rows"] if row["system"] == names[0])
+    uf1, score = next(row["uf1"] for row in metrics["differences"] if row["system"] == names[0]), best["uf1"]
+    of = f"The best of {len(names)} plain systems" if len(names) > 1 else "The plain system"
+    text = f"{of} is {metrics['titles'][names[0]]}, UF1 {_spread(score)}. The run's own system minus it: {_spread(uf1)}"
+    if uf1["low"] is not None and uf1["low"] > 0:
+        return f"{text}, which excludes zero."
+    if uf1["high"] is not None and uf1["high"] < 0:
+        return f"{text}: it is worse."
+    return f"{text}: it is not shown to be better."
+
+
+def _spread(score: Mapping[str, Any]) -> str:
+    shown = ("n/a" if score[key] is None else f"{score[key]:.3f}".replace("-", "−") for key in ("value", "low", "high"))
+    value, low, high = shown
+    return f"{value} [{low}, {high}]"
 
 
 def _counts(predictions: pd.DataFrame, classes: Sequence[str]) -> dict[str, dict[str, int]]:

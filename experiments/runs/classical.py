@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, get_args
@@ -16,6 +16,7 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC
+from torch import Tensor
 
 from dynamic_images.clip_input import ClipInput, InputUse, NoSettings
 from dynamic_images.inputs import use
@@ -120,23 +121,29 @@ class Estimator(ClassicalSystem):
         """Unfitted estimators to choose among."""
         raise NotImplementedError
 
+    def features(self, data: ClipTensors) -> Features:
+        """(N, F) float64 of clips, each from its own inputs alone; nothing may be fitted here."""
+        return feature_table(data)
+
     def fit(self, train: ClipTensors, seed: int, held_out: str) -> Fitted:
         """See `System.fit`. A feature that repeats another one is left out, by the training clips."""
-        x, y, names = feature_table(train), labels_of(train), [one.name for one in self.inputs]
+        x, y, names = self.features(train), labels_of(train), [one.name for one in self.inputs]
         kept = distinct_columns(x)
         if len(set(y)) == 1:  # nothing to tell apart, and nothing to choose
             return _Guess(lambda n: [str(y[0])] * n)
         model = choose(self.candidates(seed), x[:, kept], y, np.array(train.subjects))
-        return _FittedEstimator(model.fit(x[:, kept], y), kept, names)
+        return _FittedEstimator(model.fit(x[:, kept], y), kept, names, self.features)
 
 
 class _FittedEstimator(Fitted):
-    def __init__(self, model: Any, kept: NDArray[np.intp], names: Sequence[str]) -> None:
-        self.model, self.kept, self.names = model, kept, names
+    def __init__(
+        self, model: Any, kept: NDArray[np.intp], names: Sequence[str], features: Callable[[ClipTensors], Features]
+    ) -> None:
+        self.model, self.kept, self.names, self.features = model, kept, names, features
 
     def answer(self, test: ClipTensors) -> Answers:
         """See `Fitted.answer`."""
-        x = feature_table(test.only(self.names))[:, self.kept]
+        x = self.features(test.only(self.names))[:, self.kept]
         table = clip_table(test).assign(y_pred=self.model.predict(x))
         if hasattr(self.model, "predict_proba"):
             shares = pd.DataFrame(self.model.predict_proba(x), columns=self.model.classes_)
@@ -218,13 +225,13 @@ class Oracle(Estimator):
         return [*_linear(SVMSettings().costs, seed), *_curved((1.0, 10.0))]
 
 
-def feature_table(data: ClipTensors) -> Features:
-    """All inputs of the clips side by side: (N, F) float64.
+def feature_table(data: ClipTensors, inputs: Mapping[str, Tensor] | None = None) -> Features:
+    """All inputs of the clips, or these in their place, side by side: (N, F) float64.
 
     Raises:
         ValueError: features that are not finite.
     """
-    parts = [tensor.flatten(1).double().numpy() for tensor in data.inputs.values()]
+    parts = [tensor.flatten(1).double().numpy() for tensor in (data.inputs if inputs is None else inputs).values()]
     x = np.concatenate(parts, axis=1) if parts else np.empty((len(data), 0))
     bad = np.flatnonzero(~np.isfinite(x).all(axis=1))
     if len(bad):

@@ -8,14 +8,25 @@ from typing import Any
 
 from dynamic_images.clip_input import InputUse
 from experiments.runs.classical import SVM, Chance, ClassicalSystem, Majority, Oracle
+from experiments.runs.kernel_machines import HOOF, LBPTOP, MDMO, ImageSVM, MeanKernel
 from experiments.runs.systems import Network, System
 from fusion_net.fit import FitSettings
 from fusion_net.models import MODELS
 from fusion_net.models.contract import Model
 from preprocessing.errors import UsageError
 
-CLASSICAL: Mapping[str, type[ClassicalSystem]] = {"majority": Majority, "chance": Chance, "svm": SVM, "oracle": Oracle}
-BASELINES = ("majority", "chance", "svm", "oracle")
+CLASSICAL: Mapping[str, type[ClassicalSystem]] = {
+    "majority": Majority,
+    "chance": Chance,
+    "svm": SVM,
+    "image_svm": ImageSVM,
+    "mean_kernel": MeanKernel,
+    "hoof": HOOF,
+    "mdmo": MDMO,
+    "lbp_top": LBPTOP,
+    "oracle": Oracle,
+}
+BASELINES = ("majority", "chance", "svm", "image_svm", "mean_kernel", "oracle")
 """Systems that every run shows beside its own, as far as the data set has their inputs."""
 
 SystemClass = type[Model] | type[ClassicalSystem]

@@ -271,6 +271,19 @@ class TestFitting:
         with pytest.raises(NotOfferedError, match="phase-wise flow cannot be had"):
             fitting_inputs(precomputed, "toy/s1/c1", [use("phase_flow")])
 
+    def test_what_stands_for_an_input_by_name_takes_its_place(self, precomputed: Path) -> None:
+        wanted = [use("motion_intensity_zeroed"), use("hoof"), use("temporal_ranked_zeroed")]
+        found = fitting_inputs(precomputed, "toy/s1/c1", wanted)
+        assert [one.name for one in found] == ["stream_b_zeroed", "stream_hoof", "stream_a_zeroed"]
+
+    @pytest.mark.parametrize("name", ["mdmo", "lbp_top"])
+    def test_features_of_something_else_do_not_stand_in(self, name: str, precomputed: Path) -> None:
+        """In silence, coarse images would be shown under the name of another descriptor."""
+        with pytest.raises(UsageError, match="cannot be had of toy"):
+            fitting_inputs(precomputed, "toy/s1/c1", [use(name)])
+
     def test_nothing_stands_in_for_frames(self, precomputed: Path) -> None:
-        with pytest.raises(UsageError, match="frames cannot be had of toy: its clips offer stream a, stream b, coarse"):
+        with pytest.raises(
+            UsageError, match=r"frames cannot be had of toy: its clips offer stream a, .*coarse"
+        ):
             fitting_inputs(precomputed, "toy/s1/c1", [use("frames")])

@@ -18,7 +18,7 @@ from dynamic_images.face_mask import face_weight
 from dynamic_images.flow_maps import flow_statistics, optical_strain
 from dynamic_images.frames import LUMA, sample_indices
 from dynamic_images.input_cache import build_inputs, input_path
-from dynamic_images.inputs import FACE, INPUTS, face_only, recorded_use, use
+from dynamic_images.inputs import FACE, INPUTS, ZEROED, face_only, recorded_use, use, zeroed
 from dynamic_images.precomputed import StreamSettings, build_streams
 from dynamic_images.rank_pooling import apex_centred_weights, harmonic_weights, linear_weights, pool
 from preprocessing.artefacts.clip_folder import ClipFolder, clip_folder
@@ -111,6 +111,20 @@ class TestDynamicImages:
         assert not made(tmp_path, use(name)).any()
 
 
+class TestZeroed:
+    @pytest.mark.parametrize("name", [name for name in INPUTS if name.endswith(ZEROED)])
+    def test_it_is_the_image_less_the_median_of_each_channel(self, name: str, cache: Path, precomputed: Path) -> None:
+        one = use(name)
+        at = (precomputed, IMAGES) if name.startswith("stream") else (cache, FRAMED)
+        whole, found = made(at[0], use(name.removesuffix(ZEROED)), at[1]), made(at[0], one, at[1])
+        np.testing.assert_allclose(found, whole - np.median(whole, axis=(0, 1)), atol=1e-6)
+        assert np.abs(np.median(found, axis=(0, 1))).max() < 1e-6
+
+    def test_what_is_made_itself_cannot_be_zeroed(self) -> None:
+        with pytest.raises(ValueError, match=r"input apex_centred .* is no image of a stage"):
+            zeroed(INPUTS["apex_centred"])
+
+
 class TestFaceOnly:
     @pytest.mark.parametrize("name", [name for name in INPUTS if name.endswith(FACE)])
     def test_it_is_the_whole_one_inside_the_face_and_nothing_outside(self, name: str, cache: Path, clip: Any) -> None:
@@ -124,7 +138,7 @@ class TestFaceOnly:
 
     def test_there_is_one_of_every_image_and_flow_that_a_clip_of_frames_has(self) -> None:
         bases = {name for name, one in INPUTS.items() if one.kind in ("image", "flow") and one.stage in ("", STAGE)}
-        assert {name for name in bases if not name.endswith(FACE)} == {
+        assert {name for name in bases if not name.endswith((FACE, ZEROED))} == {
             name.removesuffix(FACE) for name in INPUTS if name.endswith(FACE)
         }
 

@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 import torch
 
-from dynamic_images.clip_input import NoSettings
 from experiments.pages.report import write_report
 from experiments.runs.classical import SVMSettings
 from experiments.runs.folds import evaluate
+from experiments.runs.kernel_machines import ImageSVMSettings
 from experiments.runs.run import Run
-from experiments.runs.system_registry import BASELINES, make_system
+from experiments.runs.system_registry import BASELINES, find_system, make_system
 from experiments.runs.systems import Network, System, clip_table
 from fusion_net import AFN, FDP, AFNSettings, ClipTensors, FDPSettings, FitSettings
 from preprocessing.artefacts.clip_folder import clip_folder
@@ -71,10 +71,12 @@ def toy_data() -> ClipTensors:
     inputs = {
         "temporal_ranked": images[0],
         "motion_intensity": images[1],
-        "flow_grid": features,
+        "temporal_ranked_zeroed": images[0],  # of which the median is not taken away: it is what tells the class
+        "motion_intensity_zeroed": images[1],
+        **dict.fromkeys(("flow_grid", "hoof", "mdmo", "lbp_top"), features),
         "true_peaks": torch.eye(len(CLASSES), dtype=torch.float64)[labels],
     }
-    kinds = {"flow_grid": "features", "true_peaks": "features"}
+    kinds = dict.fromkeys(("flow_grid", "hoof", "mdmo", "lbp_top", "true_peaks"), "features")
     return ClipTensors(ids, subjects, labels, CLASSES, inputs, kinds)
 
 
@@ -88,8 +90,8 @@ def tiny() -> Network:
 @pytest.fixture(scope="session")
 def baselines() -> tuple[System, ...]:
     """What every run shows beside its own system."""
-    settings = {"svm": SVMSettings(costs=(0.01,))}
-    return tuple(make_system(name, settings.get(name, NoSettings())) for name in BASELINES)
+    settings = {"svm": SVMSettings(costs=(0.01,)), "image_svm": ImageSVMSettings(costs=(1.0,))}
+    return tuple(make_system(name, settings.get(name, find_system(name).Settings())) for name in BASELINES)
 
 
 @pytest.fixture(scope="session")

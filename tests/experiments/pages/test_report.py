@@ -183,6 +183,24 @@ def test_a_result_at_a_baseline_is_called_so(finished: Run, toy_cache: Path) -> 
         assert verdict in written(finished, toy_cache).text
 
 
+def test_the_best_plain_system_stands_first_beside_the_run(finished: Run, toy_cache: Path) -> None:
+    metrics = finished.metrics()
+    score = {"svm": 0.4, "image_svm": 0.9, "mean_kernel": 0.5, "oracle": 0.99, "majority": 0.95, "chance": 0.1}
+    for row in metrics["rows"][1:]:
+        row["uf1"]["value"] = score[row["system"]]
+    for (low, high), verdict in {(0.1, 0.3): "excludes zero", (-0.3, -0.1): "it is worse", (-0.1, 0.1): "better"}.items():
+        for row in metrics["differences"]:
+            row["uf1"] |= {"value": (low + high) / 2, "low": low, "high": high}
+        write_json(finished.metrics_file, metrics)
+        text = written(finished, toy_cache).text
+        assert "The best of 3 plain systems is RBF SVM on signed roots of images, UF1 0.900" in text
+        assert verdict in text
+    titles = [metrics["titles"][name] for name in ("image_svm", "mean_kernel", "svm", "oracle", "majority", "chance")]
+    table = text[text.index("Result table") if "Result table" in text else 0 :]
+    places = [table.index(title, table.index("Clips")) for title in titles]
+    assert places == sorted(places)
+
+
 def test_undefined_values_are_not_applicable_and_never_zero(finished: Run, toy_cache: Path) -> None:
     metrics = finished.metrics()
     metrics["classes"][0] |= {"precision": None, "f1": None}

@@ -26,7 +26,7 @@ from experiments.runs.classical import (
     feature_table,
 )
 from experiments.runs.folds import baseline_seeds, pooled_answers, train_fold
-from experiments.runs.system_registry import BASELINES, make_system
+from experiments.runs.system_registry import BASELINES, find_system, make_system
 from experiments.runs.systems import System
 from experiments.scoring import metrics
 from experiments.scoring.protocols import leave_one_subject_out
@@ -118,8 +118,12 @@ def test_all_baselines_are_prediction_tables_of_the_same_clips() -> None:
     labels = {"s1": "aab", "s2": "abb", "s3": "ba"}
     features = np.random.default_rng(0).normal(size=(8, 3))
     for name in BASELINES:
-        system = make_system(name, SVMSettings() if name == "svm" else NoSettings())
-        data = clips_of(labels, features, name="true_peaks" if name == "oracle" else "flow_grid")
+        system = make_system(name, find_system(name).Settings())
+        data = clips_of(labels, features)
+        names = [one.name for one in system.inputs]
+        data = dataclasses.replace(
+            data, inputs=dict.fromkeys(names, data.inputs["flow_grid"]), kinds=dict.fromkeys(names, "features")
+        )
         table = check_predictions(answers(data, system, range(baseline_seeds(system))), K)
         assert set(table["clip_id"]) == set(data.clip_ids)
         assert len(table) == 8 * (CHANCE_DRAWS if name == "chance" else 1)

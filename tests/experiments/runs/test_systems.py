@@ -45,6 +45,8 @@ def all_data(toy_data: ClipTensors, frame_data: ClipTensors) -> ClipTensors:
 def small(tiny: Network, tiny_fdp: Network, svm: System) -> dict[str, System]:
     """Every system of the toolkit, small."""
     others = {name: make_system(name, NoSettings()) for name in ("majority", "chance", "oracle")}
+    plain = ("image_svm", "mean_kernel", "hoof", "mdmo", "lbp_top")
+    others |= {name: make_system(name, find_system(name).Settings()) for name in plain}
     return {"afn": tiny, "fdp": tiny_fdp, "svm": svm, **others}
 
 
