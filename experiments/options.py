@@ -83,8 +83,8 @@ ClusterAddress = Annotated[
 Model = Annotated[
     str,
     typer.Option(
-        help="A network (afn, fdp, dianet …, docs/systems.md), a plain system (svm, image_svm, mean_kernel, hoof, mdmo, "
-        "lbp_top), a baseline (majority …), or yours."
+        help="A network (afn, fdp, dianet …, docs/systems.md), a plain system (svm, image_svm, mean_kernel, hoof, "
+        "mdmo, lbp_top), a baseline (majority …), or yours."
     ),
 ]
 Null = Annotated[bool, typer.Option("--null", help="Synthetic corpus whose labels carry no information.")]

@@ -283,7 +283,5 @@ class TestFitting:
             fitting_inputs(precomputed, "toy/s1/c1", [use(name)])
 
     def test_nothing_stands_in_for_frames(self, precomputed: Path) -> None:
-        with pytest.raises(
-            UsageError, match=r"frames cannot be had of toy: its clips offer stream a, .*coarse"
-        ):
+        with pytest.raises(UsageError, match=r"frames cannot be had of toy: its clips offer stream a, .*coarse"):
             fitting_inputs(precomputed, "toy/s1/c1", [use("frames")])

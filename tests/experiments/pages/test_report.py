@@ -188,7 +188,11 @@ def test_the_best_plain_system_stands_first_beside_the_run(finished: Run, toy_ca
     score = {"svm": 0.4, "image_svm": 0.9, "mean_kernel": 0.5, "oracle": 0.99, "majority": 0.95, "chance": 0.1}
     for row in metrics["rows"][1:]:
         row["uf1"]["value"] = score[row["system"]]
-    for (low, high), verdict in {(0.1, 0.3): "excludes zero", (-0.3, -0.1): "it is worse", (-0.1, 0.1): "better"}.items():
+    for (low, high), verdict in {
+        (0.1, 0.3): "excludes zero",
+        (-0.3, -0.1): "it is worse",
+        (-0.1, 0.1): "better",
+    }.items():
         for row in metrics["differences"]:
             row["uf1"] |= {"value": (low + high) / 2, "low": low, "high": high}
         write_json(finished.metrics_file, metrics)
