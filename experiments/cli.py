@@ -322,6 +322,9 @@ def compare(
         Path | None, typer.Option("--out", help="The page to write; default runs/compare/NAME_NAME.html.")
     ] = None,
     cost: Annotated[bool, typer.Option(help="Measure what the networks cost on this machine.")] = True,
+    seed_average: Annotated[
+        bool, typer.Option("--seed-average", help="Ask the seeds of a run together: the mean of their probabilities.")
+    ] = False,
 ) -> None:
     """Runs side by side on the same clips: scores, paired differences, classes, subjects, cost; one page."""
     from experiments import workflow
@@ -329,7 +332,7 @@ def compare(
 
     for run in runs:
         existing(run, "the folders of two or more runs", folder=True)
-    found, numbers = workflow.comparison(runs, page, cost, show)
+    found, numbers = workflow.comparison(runs, page, cost, show, seed_average)
     out.print(markdown(numbers), markup=False)
     out.print(f"{found}")
 

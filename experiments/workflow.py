@@ -284,18 +284,22 @@ def _ablation(paths: DatasetPaths, config: Config, model: str, folder: Path, job
     return markdown(table)
 
 
-def comparison(folders: list[Path], page: Path | None, cost: bool, progress: Progress) -> tuple[Path, dict[str, Any]]:
-    """Compare finished runs; returns the page and its numbers."""
-    from experiments.pages.comparison import read_runs, write_comparison
+def comparison(
+    folders: list[Path], page: Path | None, cost: bool, progress: Progress, averaged: bool = False
+) -> tuple[Path, dict[str, Any]]:
+    """Compare finished runs, with ``averaged`` of the mean probabilities of seeds; returns the page and its numbers."""
+    from experiments.pages.comparison import read_runs, together, write_comparison
     from experiments.runs.cost import measure
 
     runs = read_runs(folders)
+    if averaged:
+        runs = together(runs)
     if cost:
         with progress("measuring cost") as step:
             for i, run in enumerate(runs):
                 runs[i] = dataclasses.replace(run, cost=measure(run.about, run.predictions["clip_id"].nunique()))
                 step(i + 1, len(runs), run.name)
     names = "_".join(Path(run.name).name for run in runs)
-    path = page or Path("runs") / "compare" / f"{names}.html"
+    path = page or Path("runs") / "compare" / f"{names}{'-together' if averaged else ''}.html"
     remove_leftovers(path.parent)
     return path, write_comparison(runs, path)

@@ -6,7 +6,7 @@ It reads what the runs left and predicts nothing; only cost is measured anew (`e
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from experiments.pages.figures import ACCENT, QUIET, figure
 from experiments.runs.cost import Cost
 from experiments.runs.run import Run
 from experiments.scoring.metrics import MEASURES, METRICS, f1, recall, tallies_by_seed
+from experiments.scoring.seed_average import seed_average
 from experiments.scoring.statistics import Interval, bootstraps, mcnemar, paired_differences
 from experiments.scoring.summary import check_predictions
 from preprocessing.artefacts.files import write_text
@@ -73,6 +74,21 @@ def read_runs(folders: Sequence[Path]) -> list[ComparedRun]:
         runs.append(ComparedRun(place.name if short else str(folder), about, table))
     check_comparable(runs)
     return runs
+
+
+def together(runs: Sequence[ComparedRun]) -> list[ComparedRun]:
+    """The same runs, each with its seeds asked together, see `seed_average`; a run of one seed stays as it is.
+
+    Raises:
+        UsageError: no run has several seeds with probabilities.
+    """
+    averaged = [seed_average(run.predictions, run.about["classes"]) for run in runs]
+    if all(table is None for table in averaged):
+        raise UsageError("--seed-average has no effect: none of these runs has several seeds with probabilities")
+    return [
+        run if table is None else replace(run, name=f"{run.name}, seeds together", predictions=table)
+        for run, table in zip(runs, averaged, strict=True)
+    ]
 
 
 def check_comparable(runs: Sequence[ComparedRun]) -> None:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from experiments.scoring.calibration import calibration
 from experiments.scoring.metrics import score
+from experiments.scoring.seed_average import seed_average
 from experiments.scoring.statistics import bootstraps, mcnemar, paired_differences
 
 COLUMNS = ("clip_id", "subject", "fold", "seed", "y_true", "y_pred")
@@ -80,9 +81,10 @@ def summarise(
 
     Returns:
         ``rows`` (a system each, scores with intervals), ``differences`` (network minus each other system),
-        ``confusion``, ``classes``, ``subjects``, ``by_seed``, ``calibration`` (of the network), ``undefined`` (what
-            is n/a and why), ``datasets`` (rows of each data set where the clips are of several, from the same
-            predictions); with a column ``split`` also ``splits``, the same of each test set.
+        ``confusion``, ``classes``, ``subjects``, ``by_seed``, ``calibration`` (of the network), ``seed_average`` (its
+            seeds asked together: ``row``, and ``difference`` to the mean of their scores; None if there is none),
+            ``undefined`` (what is n/a and why), ``datasets`` (rows of each data set where the clips are of several,
+            from the same predictions); with a column ``split`` also ``splits``, the same of each test set.
     """
     predictions = check_predictions(predictions, classes)
     systems = {name: predictions, **{n: check_predictions(t, classes) for n, t in baselines.items()}}
@@ -99,6 +101,18 @@ def summarise(
         "subjects": _subjects(predictions),
         "datasets": _parts(systems, classes, "dataset", lambda clips: clips.str.partition("/")[0]),
         "calibration": calibration(predictions, classes),
+        "seed_average": _seed_average(predictions, classes, name),
+    }
+
+
+def _seed_average(predictions: pd.DataFrame, classes: Sequence[str], name: str) -> dict[str, Any] | None:
+    together = seed_average(predictions, classes)
+    if together is None:
+        return None
+    differences = paired_differences(together, predictions, classes)
+    return {
+        "row": score_row(name, together, classes),
+        "difference": {metric: asdict(interval) for metric, interval in differences.items()},
     }
 
 

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from dynamic_images.clip_input import InputUse
-from dynamic_images.inputs import FACE, use
+from dynamic_images.inputs import FACE, ZEROED, use
 from fusion_net.blocks import ChannelGate, ConvStage, Dropout, Stream
 from fusion_net.losses import soft_cross_entropy
 from fusion_net.models.contract import Batch, Model, Output
@@ -52,6 +52,9 @@ class AFNSettings:
         dropout: share of pooled and of fused features that training hides.
         auxiliary: weight of the mean loss of the two auxiliary heads.
         face_only: take both images of the face alone, without hair, collar and background.
+        zero: ``keep`` the images as they are, or take away the ``median`` of each channel and clip: gives pictures
+            that were stretched by their own extremes a common zero.
+        root: take the signed square root of every value first: strong places count less.
     """
 
     fusion: Fusion = "gated"
@@ -64,8 +67,14 @@ class AFNSettings:
     dropout: float = 0.4
     auxiliary: float = 0.5
     face_only: bool = False
+    zero: Literal["keep", "median"] = "keep"
+    root: bool = False
 
     def __post_init__(self) -> None:
+        if self.zero not in ("keep", "median"):
+            raise ValueError(f"zero {self.zero!r} is unknown: choose keep or median")
+        if self.face_only and self.zero == "median":
+            raise ValueError("face_only and zero = median exclude each other: outside the face it is 0 already")
         if self.fusion not in get_args(Fusion):
             raise ValueError(f"fusion {self.fusion!r} is none of {', '.join(get_args(Fusion))}")
         if self.gate is not None and self.fusion != "gated":
@@ -121,20 +130,28 @@ class AFN(Model):
     @classmethod
     def uses(cls, settings: AFNSettings) -> tuple[InputUse, ...]:
         """TRDI and MIDI."""
-        return tuple(use(name + FACE if settings.face_only else name) for name in INPUTS)
+        form = FACE if settings.face_only else ZEROED if settings.zero == "median" else ""
+        return tuple(use(name + form) for name in INPUTS)
 
     @classmethod
     def variants(cls, settings: AFNSettings, inputs: Sequence[InputUse]) -> Mapping[str, Mapping[str, Any]]:
-        """Every fusion, the gate fixed at 0, a half and 1, and the other choice of the pictures' background.
+        """Every fusion, the gate fixed at 0, a half and 1, and other rules for the pictures.
 
         A stream alone is called by its input.
         """
-        ours = tuple(one.name.removesuffix(FACE) for one in inputs) == INPUTS
+        ours = tuple(one.name.removesuffix(FACE).removesuffix(ZEROED) for one in inputs) == INPUTS
         called = {} if ours else {fusion: f"{inputs[place].name}_only" for fusion, place in _ONLY.items()}
         fusions = {called.get(fusion, fusion): {"fusion": fusion} for fusion in get_args(Fusion)}
         fixed: dict[str, dict[str, Any]] = {f"gate fixed at {gate:g}": {"gate": gate} for gate in (0.0, 0.5, 1.0)}
-        background = {"whole crop" if settings.face_only else "face only": {"face_only": not settings.face_only}}
-        return {**fusions, **fixed, **(background if ours else {})}
+        rules: dict[str, dict[str, Any]] = {
+            "no roots" if settings.root else "signed roots": {"root": not settings.root}
+        }
+        if not settings.face_only:
+            other = "keep" if settings.zero == "median" else "median"
+            rules[f"zero: {other}"] = {"zero": other}
+        if ours and settings.zero == "keep":
+            rules["whole crop" if settings.face_only else "face only"] = {"face_only": not settings.face_only}
+        return {**fusions, **fixed, **rules}
 
     def map_layers(self) -> Mapping[str, nn.Module]:
         """The last stage but one of each stream: its cells still tell brows from eyes."""
@@ -145,7 +162,7 @@ class AFN(Model):
 
     def forward(self, batch: Batch) -> Output:
         """Logits (B, K); extras: ``gate`` (B, 2) mean weights, ``gate_channels`` (B, 2, D), ``auxiliary`` (B, 2, K)."""
-        features = [stream(batch[name]) for name, stream in self.streams.items()]  # S x (B, D)
+        features = [stream(self._seen(batch[name])) for name, stream in self.streams.items()]  # S x (B, D)
         extras: dict[str, Tensor] = {}
         if self.settings.fusion == "gated":
             gate = self._weights(features)  # (B, 2, D)
@@ -173,6 +190,10 @@ class AFN(Model):
             losses = torch.stack([soft_cross_entropy(logits, target, weight) for logits in heads])
             parts["auxiliary"] = self.settings.auxiliary * losses.mean()
         return parts
+
+    def _seen(self, image: Tensor) -> Tensor:
+        """(B, C, H, W) as the streams take it in."""
+        return image.sign() * image.abs().sqrt() if self.settings.root else image
 
     def _weights(self, features: list[Tensor]) -> Tensor:
         """(B, 2, D) weights of the streams, learned or fixed; they sum to 1 over the streams."""

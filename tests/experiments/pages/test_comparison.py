@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from experiments.pages.comparison import compare, markdown, read_runs, write_comparison
+from experiments.pages.comparison import compare, markdown, read_runs, together, write_comparison
 from experiments.runs.cost import measure, multiply_adds, training_clips
 from experiments.runs.run import Run, to_csv, write_json
 from fusion_net.models import AFNSettings, build_model
@@ -130,6 +130,16 @@ def test_different_seeds_are_said(finished: Run, ranked: Run, tmp_path: Path) ->
     numbers = write_comparison(read_runs([finished.folder, ranked.folder]), tmp_path / "page.html")
     assert "different numbers of seeds (demo 2, ranked 1)" in (tmp_path / "page.html").read_text()
     assert [test["seed"] for test in numbers["pairs"][0]["mcnemar"]] == [1]
+
+
+def test_seeds_can_be_asked_together(finished: Run, separated: Run, tmp_path: Path) -> None:
+    runs = read_runs([finished.folder, separated.folder])
+    averaged = together(runs)
+    assert [run.name for run in averaged] == [f"{runs[0].name}, seeds together", runs[1].name]
+    assert set(averaged[0].predictions["seed"]) == {0} and averaged[1].predictions is runs[1].predictions
+    write_comparison(averaged, tmp_path / "page.html")
+    with pytest.raises(UsageError, match="--seed-average has no effect"):
+        together(runs[1:])
 
 
 def test_costs_are_those_of_the_network_that_ran(finished: Run) -> None:

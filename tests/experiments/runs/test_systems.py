@@ -32,7 +32,7 @@ from fusion_net.losses import soft_cross_entropy
 from fusion_net.models import Batch
 
 NETWORKS = ("afn", "fdp")
-"""Two stand for all: what is tested here does not depend on the network. The others: ``test_systems_of_the_line.py``."""
+"""Two stand for all: what is tested here does not depend on the network. Others: ``test_systems_of_the_line.py``."""
 NAMES = tuple(name for name in system_names() if name in NETWORKS or name not in MODELS)
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import math
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -124,6 +124,7 @@ class TestOtherInputs:
         names = [one.name for one in AFN.uses(face)]
         assert names == ["temporal_ranked_face", "motion_intensity_face"]
         assert list(AFN.variants(whole, AFN.uses(whole)).values())[-1] == {"face_only": True}
+        assert not {"zero: median", "zero: keep"} & set(AFN.variants(face, AFN.uses(face)))
         assert AFN.variants(face, AFN.uses(face))["whole crop"] == {"face_only": False}
         assert "temporal_only" in AFN.variants(face, AFN.uses(face))
         assert not {"face only", "whole crop"} & set(AFN.variants(whole, (use("apex_strain"), use("apex_flow"))))
@@ -135,3 +136,31 @@ class TestOtherInputs:
     def test_what_is_not_two_of_them_is_refused(self, names: tuple[str, ...]) -> None:
         with pytest.raises(ValueError, match=f"AFN fuses two images or flow maps, not {names[0]}"):
             build_model(AFNSettings(**SMALL), CLASSES, 1, [use(name) for name in names])
+
+
+class TestRules:
+    """What is done to the images before the streams see them."""
+
+    def test_images_less_their_median_are_inputs_of_their_own(self) -> None:
+        uses = AFN.uses(AFNSettings(zero="median"))
+        assert [one.name for one in uses] == ["temporal_ranked_zeroed", "motion_intensity_zeroed"]
+        variants = AFN.variants(AFNSettings(zero="median"), uses)
+        assert variants["zero: keep"] == {"zero": "keep"} and "temporal_only" in variants
+
+    def test_roots_keep_the_sign_and_draw_strong_and_weak_places_together(self) -> None:
+        """The network of roots sees of an image what the plain one sees of its root."""
+        plain, rooted = (build_model(AFNSettings(**SMALL, root=r), CLASSES, 1).eval() for r in (False, True))
+        image = torch.randn(2, 3, 24, 24, generator=torch.Generator().manual_seed(0))
+        root = image.sign() * image.abs().sqrt()
+        names = [one.name for one in plain.inputs]
+        seen = [model(dict.fromkeys(names, x)).logits for model, x in ((rooted, image), (plain, root), (plain, image))]
+        torch.testing.assert_close(seen[0], seen[1])
+        assert (seen[0] - seen[2]).abs().max() > 1e-4
+
+    @pytest.mark.parametrize(
+        ("bad", "words"),
+        [({"zero": "mean"}, "choose keep or median"), ({"zero": "median", "face_only": True}, "exclude each other")],
+    )
+    def test_rules_without_a_meaning_are_refused(self, bad: dict[str, Any], words: str) -> None:
+        with pytest.raises(ValueError, match=words):
+            AFNSettings(**bad)
