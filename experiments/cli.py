@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -63,15 +63,52 @@ def synth(
     null: Null = False,
     config: ConfigFile = None,
     change: Changes = None,
+    on: Annotated[
+        Path | None,
+        typer.Option("--on", help="Paint into the real faces in this folder: recordings at rest, or photographs."),
+    ] = None,
+    people: Annotated[
+        Path | None, typer.Option(help="With --on: who is at rest where; default people.csv in the folder.")
+    ] = None,
+    codec: Annotated[str | None, typer.Option(help="With --on: png, or an encoder such as libx264.")] = None,
+    crf: Annotated[int | None, typer.Option(min=0, max=63, help="With --on: the encoder's quality, 0 best.")] = None,
+    fps: Annotated[float | None, typer.Option(min=5, help="With --on: frames per second that clips pretend.")] = None,
+    landmark_model: LandmarkModel = None,
     jobs: Jobs = 0,
 ) -> None:
-    """Draw the synthetic corpus: image folders, an annotation table, and the truth beside them."""
+    """Draw the synthetic corpus, or paint one into real faces: frames, an annotation table, and the truth beside."""
+    if on is not None:
+        if null or config is not None or change or subjects is not None:
+            raise UsageError("--null, --config, --set and --subjects are about drawn faces: leave them out with --on")
+        wanted = {"clips_per_person": clips, "seed": seed, "intensity": intensity, "fps": fps, "codec": codec}
+        options = {} if crf is None else {"options": {"crf": str(crf)}}
+        _paint(on, people, at, {k: v for k, v in wanted.items() if v is not None} | options, landmark_model, jobs)
+        return
+    unused = {"--people": people, "--codec": codec, "--crf": crf, "--fps": fps, "--landmark-model": landmark_model}
+    if given := [name for name, value in unused.items() if value is not None]:
+        raise UsageError(f"{', '.join(given)} have an effect with --on FOLDER alone: add it")
     from experiments.preparation import make_corpus
 
     wanted = {"subjects": subjects, "clips_per_subject": clips, "seed": seed, "intensity": intensity}
     changes = [f"corpus.{key}={value}" for key, value in wanted.items() if value is not None]
     settings = settings_of(config, [*(change or []), *changes], null, offline=True)
     out.print(f"{make_corpus(at, settings, jobs, show)}")
+
+
+def _paint(
+    on: Path, people: Path | None, at: Path | None, wanted: dict[str, Any], landmark_model: Path | None, jobs: int
+) -> None:
+    from preprocessing.pipeline import FaceSettings
+    from preprocessing.synthetic.painted import PaintSettings, paint_corpus
+    from preprocessing.synthetic.sitters import rests_below
+
+    root, settings = at or Path("data/painted"), PaintSettings(**wanted)
+    faces = FaceSettings(landmark_model=None if landmark_model is None else str(landmark_model))
+    with show("painting") as step:
+        refused = paint_corpus(root, rests_below(on, people), faces.landmarker(), settings, jobs, step)
+    for person, reason in refused.items():
+        out.print(f"left out {person}: {reason}", markup=False)
+    out.print(f"{root}")
 
 
 @app.command()

@@ -1,4 +1,7 @@
-"""Read the synthetic corpus like any data set, from its image folders and annotation table, without its truth."""
+"""Read the synthetic corpus like any data set, from its image folders and annotation table, without its truth.
+
+Clips painted into real faces come in the same layout; a clip may be a video ``frames/s01/c03.mkv`` there.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,9 @@ from preprocessing.clips import Clip, check_unique
 from preprocessing.csv_rows import Row, read_csv_rows
 from preprocessing.errors import ClipRejectedError, DatasetError, MissingPathError
 from preprocessing.synthetic.drawn import ClipFiles, recorded_frames
-from preprocessing.video import ImageSequence, Unreadable, frame_number, list_images
+from preprocessing.video import FrameSource, ImageSequence, Unreadable, VideoFile, frame_number, list_images
 
+SPAN = ("onset", "apex", "offset")
 COLUMNS = ("subject", "clip", "onset", "apex", "offset", "fps", "emotion", "action_units")
 
 
@@ -35,6 +39,9 @@ def _clip(root: Path, table: Path, row: Row) -> Clip:
     clip_id = f"{subject}/{row['clip']}"
     where = f"{clip_id} ({table.name}, line {row.line})"
     folder = root / "frames" / row["subject"] / row["clip"]
+    video = folder.with_name(f"{folder.name}.mkv")
+    if video.is_file():
+        return _made(row, clip_id, subject, VideoFile(video), [int(_number(row, n, where)) for n in SPAN], where)
     if not folder.is_dir():
         raise DatasetError(f"{where}: no frames in {folder}, finish the corpus with `mer synth`")
     try:
@@ -47,7 +54,11 @@ def _clip(root: Path, table: Path, row: Row) -> Clip:
         reason = f"frame {missing[0]} and {len(missing) - 1} more are missing in {folder}"
         frames = Unreadable(str(folder), ClipRejectedError("missing_frames", reason))
     position = {number: index for index, number in enumerate(files)}
-    onset, apex, offset = (_position(row, name, position, where) for name in ("onset", "apex", "offset"))
+    return _made(row, clip_id, subject, frames, [_position(row, name, position, where) for name in SPAN], where)
+
+
+def _made(row: Row, clip_id: str, subject: str, frames: FrameSource, span: list[int], where: str) -> Clip:
+    onset, apex, offset = span
     return Clip(
         clip_id=clip_id,
         subject=subject,

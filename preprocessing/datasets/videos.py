@@ -74,13 +74,14 @@ def _sources(folder: Path, files: list[str]) -> list[VideoFile | PageStack]:
 
 def _clip(root: Path, path: Path, frames: FrameSource) -> Clip:
     inside = path.relative_to(root).parts or (path.resolve().name,)
-    subject = "-".join(_word(part) for part in inside[:-1]) or _word(root.resolve().name)
+    subject = "-".join(word(part) for part in inside[:-1]) or word(root.resolve().name)
     fps = None
     if isinstance(frames, VideoFile):
         with suppress(ClipRejectedError):  # it is rejected with the same reason when its frames are read
             fps = frames.fps()
-    return Clip(f"videos/{subject}/{_word(inside[-1])}", f"videos/{subject}", frames, fps=fps)
+    return Clip(f"videos/{subject}/{word(inside[-1])}", f"videos/{subject}", frames, fps=fps)
 
 
-def _word(text: str) -> str:
+def word(text: str) -> str:
+    """``text`` as it can stand in a clip id."""
     return re.sub(r"[^\w.()+^-]+", "_", text) or "_"

@@ -133,7 +133,12 @@ def clip_name(subject: int, clip: int) -> tuple[str, str]:
 
 def stream(settings: CorpusSettings, *key: int) -> np.random.Generator:
     """Random numbers of (seed, *key), independent of every other key."""
-    return np.random.default_rng(np.random.SeedSequence(settings.seed, spawn_key=key))
+    return stream_of(settings.seed, *key)
+
+
+def stream_of(seed: int, *key: int) -> np.random.Generator:
+    """The same of a seed alone."""
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
 
 
 @functools.lru_cache(maxsize=2)

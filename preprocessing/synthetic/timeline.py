@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from preprocessing.synthetic import rendering
 from preprocessing.synthetic.action_units import Activation, bumps, curve, draw_mixture
-from preprocessing.synthetic.geometry import Identity
+from preprocessing.synthetic.geometry import Identity, Points
 from preprocessing.synthetic.settings import CorpusSettings
 from preprocessing.synthetic.truth import Truth, follow, unit_fields
 
 SECONDS = (0.2, 0.4)  # onset to offset
 PEAK = (0.5, 2.5)  # px at a height of 480 px
 """Range of the largest displacement of any skin point."""
+
+
+class Placed(Protocol):
+    """A face in a frame: ``centre`` (px) is the midpoint of the outer eye corners, ``scale`` (px) their distance."""
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """x, y px."""
+        ...
+
+    @property
+    def scale(self) -> float:
+        """px."""
+        ...
 
 
 def draw_truth(
@@ -44,28 +60,66 @@ def draw_truth(
     n = offset + 1 + tail
     peak = settings.intensity * rng.uniform(*PEAK) * settings.height / 480
     mixture = draw_mixture(emotion, rng)
-    curves = _curves(mixture, n, onset, offset, rng)
-    neutral = who.landmarks()
+    return truth_of(
+        who,
+        who.landmarks(),
+        settings.size,
+        face,
+        (onset, offset),
+        mixture,
+        mixture_curves(mixture, n, onset, offset, rng),
+        peak,
+        head_motion(head_rng, n, who, settings.drift * settings.height / 480, settings.rotation),
+        rendering.blink_curve(blink_rng, n, settings.fps, settings.blink),
+    )
+
+
+def truth_of(
+    who: Placed,
+    neutral: Points,
+    size: tuple[int, int],
+    face: NDArray[np.bool_],
+    span: tuple[int, int],
+    mixture: Sequence[Activation],
+    curves: NDArray[np.float64],
+    peak: float,
+    rigid: NDArray[np.float64],
+    blink: NDArray[np.float64],
+) -> Truth:
+    """The truth of a clip of n frames in which these action units move by these curves on this face.
+
+    Args:
+        who: where the face is.
+        neutral: its landmarks (68, 2) px.
+        size: width and height of the frames.
+        face: (H, W) skin of the face in neutral position.
+        span: onset and offset.
+        mixture: A action units.
+        curves: (n, A) relative activations.
+        peak: the largest displacement of any skin point at the apex, px; 0 for a face that rests.
+        rigid: (n, 2, 3) head motion.
+        blink: (n,).
+    """
     tables = [bumps(one.code, neutral, who.scale) for one in mixture]
     moving = Truth(
-        size=settings.size,
-        onset=onset,
-        apex=onset,
-        offset=offset,
+        size=size,
+        onset=span[0],
+        apex=span[0],
+        offset=span[1],
         action_units=tuple(one.code for one in mixture),
         curves=curves,
         pushes=np.vstack(tables),
         owner=np.repeat(np.arange(len(tables)), [len(table) for table in tables]),
-        landmarks=np.zeros((n, 68, 2)),
-        rigid=head_motion(head_rng, n, who, settings.drift * settings.height / 480, settings.rotation),
-        blink=rendering.blink_curve(blink_rng, n, settings.fps, settings.blink),
+        landmarks=np.zeros((len(curves), 68, 2)),
+        rigid=rigid,
+        blink=blink,
         head=(who.centre[0], who.centre[1] + 0.12 * who.scale, 1.12 * who.scale, 1.45 * who.scale),
         face_mask=face,
     )
     return _scaled(moving, neutral, peak)
 
 
-def head_motion(rng: np.random.Generator, n: int, who: Identity, drift: float, rotation: float) -> NDArray[np.float64]:
+def head_motion(rng: np.random.Generator, n: int, who: Placed, drift: float, rotation: float) -> NDArray[np.float64]:
     """Poses (n, 2, 3), neutral px to frame px, that start in neutral and wander slowly.
 
     ``drift`` (px) and ``rotation`` (degrees, about the middle of the face) are the largest that a clip may reach.
@@ -92,8 +146,8 @@ def _wander(rng: np.random.Generator, n: int) -> NDArray[np.float64]:
     return np.asarray(path / max(np.abs(path).max(), 1e-9))
 
 
-def _curves(
-    mixture: list[Activation], n: int, onset: int, offset: int, rng: np.random.Generator
+def mixture_curves(
+    mixture: Sequence[Activation], n: int, onset: int, offset: int, rng: np.random.Generator
 ) -> NDArray[np.float64]:
     """Relative activation (n, A): the rise is faster than the fall, and units lag behind the strongest one."""
     length = offset - onset
