@@ -267,15 +267,24 @@ def score_log(
         Path, typer.Argument(help="CSV with the columns subject, y_true, y_pred[, dataset, clip_id, seed].")
     ],
     classes: Annotated[str | None, typer.Option(help="The class list, a,b,c; default: the labels that occur.")] = None,
+    sets: Annotated[
+        bool, typer.Option("--sets", help="A label is a set: AU4+AU7, or none. Each label is scored on its own.")
+    ] = False,
+    least: Annotated[
+        int | None, typer.Option(min=1, help="With --sets: score labels of so many clips or more; default 1.")
+    ] = None,
 ) -> None:
     """Score somebody's prediction log: accuracy, UF1, UAR with intervals over subjects, and the confusion matrix."""
     from experiments.score_tables import tables
     from experiments.scoring import prediction_log as scoring
 
     names = None if classes is None else scoring.class_list(classes)
-    found = scoring.assess(scoring.read_log(log), names)
-    for table in tables(found):
-        out.print(table)
+    if least is not None and (names is not None or not sets):
+        raise UsageError("--least chooses the labels of --sets: leave it out with --classes, or without --sets")
+    table = scoring.read_log(log)
+    found = scoring.assess_sets(table, names, least or 1) if sets else scoring.assess(table, names)
+    for part in tables(found):
+        out.print(part)
     for note in found.notes:
         out.print(f"note: {note}", markup=False)
 

@@ -15,6 +15,7 @@ import tomli_w
 from dynamic_images.kinds import SECTIONS, stage_settings
 from dynamic_images.pipeline import StageSettings
 from preprocessing.artefacts.plain import DEEPEST, from_plain, near, parse_toml, plain, sized_toml, without_none
+from preprocessing.datasets.label_sets import ACTION_UNITS, BY_SIDE, LEAST
 from preprocessing.datasets.settings import DataSettings
 from preprocessing.errors import UsageError
 from preprocessing.synthetic.settings import CorpusSettings
@@ -27,7 +28,12 @@ class EvaluationSettings:
     Attributes:
         seeds: number of seeds (0, 1, …); each is one full pass over the folds.
         input_size: side of the network's input in px; the dynamic images are averaged down to it.
-        scheme: label scheme of the data set; None takes its default.
+        scheme: label scheme of the data set; None takes its default. ``action_units``, ``action_units_by_side`` and
+            ``joint`` (emotions that occur together) make the label of a clip a set, see
+            `preprocessing.datasets.label_sets`.
+        units: numbers of the action units that are predicted; None takes all that occur in ``unit_clips`` clips or
+            more. Both have an effect on action units only.
+        unit_clips: see ``units``.
         schemes: a TOML file of label schemes of your own, see `preprocessing.datasets.user_schemes`.
         protocol: who is held out: ``loso`` each subject, ``k_fold`` groups of whole subjects (shuffled once, the same
             for every run), ``leave_one_dataset_out`` each data set of several, ``official_split`` all parts but
@@ -40,6 +46,8 @@ class EvaluationSettings:
     input_size: int = 96
     scheme: str | None = None
     schemes: str | None = None
+    units: tuple[int, ...] | None = None
+    unit_clips: int = LEAST
     protocol: Literal["loso", "k_fold", "leave_one_dataset_out", "official_split", "official_train"] = "loso"
     k: int | None = None
 
@@ -48,6 +56,13 @@ class EvaluationSettings:
             raise ValueError(f"evaluation: seeds is {self.seeds}, wanted 1 or more")
         if not 16 <= self.input_size <= 512:
             raise ValueError(f"evaluation: input_size is {self.input_size} px, wanted 16 to 512")
+        if self.unit_clips < 1 or not all(1 <= unit <= 99 for unit in self.units or (1,)) or self.units == ():
+            raise ValueError(
+                f"evaluation: units are {self.units} and unit_clips {self.unit_clips}, wanted numbers of action units "
+                "and 1 or more"
+            )
+        if self.scheme not in (ACTION_UNITS, BY_SIDE) and (self.units, self.unit_clips) != (None, LEAST):
+            raise ValueError(f"evaluation: units and unit_clips have no effect with scheme {self.scheme}")
         if self.k is not None and (self.k < 2 or self.protocol not in ("k_fold", "official_train")):
             raise ValueError(f"evaluation: k is {self.k} with protocol {self.protocol}, wanted 2 or more, for k_fold")
 

@@ -26,7 +26,7 @@ from experiments.scoring.statistics import Interval, bootstraps, paired_differen
 from experiments.scoring.summary import check_predictions
 from preprocessing.artefacts.files import write_text
 from preprocessing.artefacts.plain import from_plain, parse_toml
-from preprocessing.errors import DatasetError, NotOfferedError, ToolkitError
+from preprocessing.errors import DatasetError, NotOfferedError, ToolkitError, UsageError
 
 if TYPE_CHECKING:
     from experiments.runs.cost import Cost
@@ -223,6 +223,8 @@ def _judged(recipe: Recipe, board: Board, entry: Entry, folder: Path, jobs: int,
         job = _job(recipe, board, entry, jobs, progress)
     except NotOfferedError as error:
         return Row(board.name, entry.name or title_of(entry.model), entry.model, reason=str(error))
+    if job.data.targets is not None:
+        raise UsageError(f"board {board.name}: a leaderboard is of clips with one class each, not of sets of labels")
     name = entry.name or job.system.title
     place = folder / "".join(c if c.isalnum() else "-" for c in board.name.lower())
     seeds = range(recipe.seeds if not _same_for_all_seeds(job) else 1)

@@ -21,6 +21,7 @@ from preprocessing.artefacts.manifest import MANIFEST, read_manifest
 from preprocessing.datasets import DATASETS, Composite, Dataset, DataSettings, LabelRule, find_dataset, read_schemes
 from preprocessing.datasets.composite_check import differences
 from preprocessing.datasets.composites import CompositeRule, count, join
+from preprocessing.datasets.label_sets import ACTION_UNITS, BY_SIDE, JOINT, action_unit_rule, joint_rule
 from preprocessing.errors import UsageError
 from preprocessing.faces.remarks import face_notes
 from preprocessing.recordings.remarks import recording_notes
@@ -170,12 +171,20 @@ def told_clip_by_clip(step: Step, total: int) -> Callable[[dict[str, Any]], None
 def label_rule(paths: DatasetPaths, config: Config) -> LabelRule:
     """Which class each clip of a manifest belongs to, as ``evaluation.scheme`` and ``evaluation.schemes`` say."""
     evaluation = config["evaluation"]
-    return paths.dataset.label_rule(evaluation.scheme, read_schemes(evaluation.schemes, DATASETS), paths.settings)
+    if evaluation.scheme in (ACTION_UNITS, BY_SIDE):
+        return action_unit_rule(evaluation.units, evaluation.unit_clips, evaluation.scheme == BY_SIDE)
+    joint = evaluation.scheme == JOINT
+    schemes = read_schemes(evaluation.schemes, DATASETS)
+    rule = paths.dataset.label_rule(None if joint else evaluation.scheme, schemes, paths.settings)
+    return joint_rule(rule) if joint else rule
 
 
 def _composite_rule(dataset: Composite, config: Config) -> CompositeRule:
     evaluation = config["evaluation"]
-    return dataset.rule(evaluation.scheme, read_schemes(evaluation.schemes, DATASETS))
+    if evaluation.scheme in (ACTION_UNITS, BY_SIDE):  # data sets without a common label scheme may be joined
+        return CompositeRule(dataset.name, {member: {} for member in dataset.members})
+    scheme = None if evaluation.scheme == JOINT else evaluation.scheme
+    return dataset.rule(scheme, read_schemes(evaluation.schemes, DATASETS))
 
 
 def composite_lines(paths: DatasetPaths, config: Config, manifest: pd.DataFrame, listed: Path | None) -> list[str]:
@@ -183,7 +192,7 @@ def composite_lines(paths: DatasetPaths, config: Config, manifest: pd.DataFrame,
     if not isinstance(paths.dataset, Composite):
         return []
     rule = _composite_rule(paths.dataset, config)
-    lines = count(rule, manifest)
+    lines = count(rule, manifest) if rule.classes else []
     if listed is None:
         return lines
     found = differences(rule, manifest, listed)
@@ -251,10 +260,11 @@ def labelled_tensors(
     from fusion_net.inputs import load_clips
 
     given = given or {}
-    classes, manifest = label_rule(paths, config).apply(read_manifest(paths.cache))
+    rule = label_rule(paths, config)
+    classes, manifest = rule.apply(read_manifest(paths.cache))
     stored = [one for one in {one.label: one for one in uses}.values() if one.name not in given]
     size = config["evaluation"].input_size
-    data = load_clips(manifest, paths.cache, stored, classes, list(manifest["label"]), size, jobs)
+    data = load_clips(manifest, paths.cache, stored, classes, list(manifest["label"]), size, jobs, rule.sets)
     wanted = [one for one in uses if one.name in given]
     further = {one.name: torch.from_numpy(given[one.name](data.clip_ids)) for one in wanted}
     return replace(data, inputs={**data.inputs, **further}, kinds={**data.kinds, **{o.name: o.kind for o in wanted}})

@@ -12,18 +12,27 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from experiments.scoring.metrics import MEASURES, METRICS
+from experiments.scoring.metrics import MEASURES, METRICS, SET_MEASURES
 from experiments.scoring.prediction_log import Assessment
 
 MATRIX = 30
 """Classes of a confusion matrix that is still printed."""
 
 
-def score_table(rows: Sequence[Mapping[str, Any]], caption: str, first: str = "system", counts: bool = False) -> Table:
-    """One line per row of `results.score_row`: score (low–high), and with ``counts`` what it stands on."""
+def score_table(
+    rows: Sequence[Mapping[str, Any]],
+    caption: str,
+    first: str = "system",
+    counts: bool = False,
+    measures: Mapping[str, str] = MEASURES,
+) -> Table:
+    """One line per row of `results.score_row`: score (low–high), and with ``counts`` what it stands on.
+
+    ``measures``: what the scores are called.
+    """
     table = Table(first, box=SIMPLE_HEAD, pad_edge=False, caption=caption)
     for name in METRICS:
-        table.add_column(MEASURES[name], min_width=13)  # a score, and its interval beside or below it, whole
+        table.add_column(measures[name], min_width=13)  # a score, and its interval beside or below it, whole
     for name in ("clips", "subjects") if counts else ():
         table.add_column(name, justify="right")
     for row in rows:
@@ -34,21 +43,39 @@ def score_table(rows: Sequence[Mapping[str, Any]], caption: str, first: str = "s
 
 def print_scores(metrics: Mapping[str, Any], out: Console) -> None:
     """What `mer train` prints of ``metrics.json``: scores, those of each data set of several, and what is undefined."""
-    out.print(score_table(metrics["rows"], "mean over seeds, 95 % interval over subjects"))
+    measures = metrics.get("measures", MEASURES)
+    out.print(score_table(metrics["rows"], "mean over seeds, 95 % interval over subjects", measures=measures))
+    if "measures" in metrics:
+        out.print(label_table(metrics["classes"]))
     for key, kind, words in (("datasets", "dataset", "data set"), ("splits", "split", "test set")):
         parts = [{**part["rows"][0], "system": part[kind]} for part in metrics.get(key, [])]
         if parts:
             caption = f"{metrics['rows'][0]['system']}, the same predictions by {words}"
-            out.print(score_table(parts, caption, counts=True))
+            out.print(score_table(parts, caption, counts=True, measures=measures))
     for note in metrics["undefined"]:
         out.print(f"note: {note}", markup=False)
+
+
+def label_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """F1 of each label on its own with its interval, where a clip may have several."""
+    table = Table("label", "clips", "precision", "recall", "F1", box=SIMPLE_HEAD, pad_edge=False)
+    table.caption = "F1 of “has it” for each label, 95 % interval over subjects"
+    for row in rows:
+        cells = (f"{row['clips']:g}", _number(row["precision"]), _number(row["recall"]), _interval(row["f1_interval"]))
+        table.add_row(escape(row["name"]), *cells)
+    return table
 
 
 def tables(found: Assessment) -> Iterator[Table]:
     """What `mer score` prints: scores, classes, confusion matrix."""
     seeds = len(found.scores.by_seed)
     over = f"mean over {seeds} seeds, " if seeds > 1 else ""
-    yield score_table(found.rows, f"{over}95 % BCa interval over subjects", "clips of", counts=True)
+    caption = f"{over}95 % BCa interval over subjects"
+    if found.labels:
+        yield score_table(found.rows, caption, "clips of", counts=True, measures=SET_MEASURES)
+        yield label_table(found.labels)
+        return
+    yield score_table(found.rows, caption, "clips of", counts=True)
     classes = Table("class", "clips", "precision", "recall", "F1", box=SIMPLE_HEAD, pad_edge=False)
     classes.caption = f"mean precision {_number(found.macro_precision)}: it is no UAR, though printed as one before"
     for c in found.scores.classes:

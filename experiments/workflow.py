@@ -75,7 +75,7 @@ def prepare(
     The synthetic corpus and its artefacts are always brought up to date; so are those of other data sets if their
     root is given. Otherwise what `mer dataset` left is used.
     """
-    from experiments.runs.system_registry import BASELINES, find_system, make_system  # torch takes seconds to load
+    from experiments.runs.system_registry import BASELINES, SET_BASELINES, find_system, make_system  # loads torch
 
     bring_up_to_date(paths, config, jobs, progress)
     config = resolved(paths, config)
@@ -86,7 +86,8 @@ def prepare(
         return make_system(name, settings, config["fit"], fitted_uses(paths, wanted, given))
 
     own = system(model, config[model])
-    names = [name for name in BASELINES if name != model and (name != "oracle" or given)] if baselines else []
+    shown = SET_BASELINES if label_rule(paths, config).sets else BASELINES
+    names = [name for name in shown if name != model and (name != "oracle" or given)] if baselines else []
     others = tuple(system(name, find_system(name).Settings()) for name in names)
     uses = [use for one in (own, *others) for use in one.inputs]
     data = labelled_tensors(paths, config, uses, jobs, given)
@@ -167,6 +168,7 @@ def _explain(run: Run, cache: Path | None, jobs: int, progress: Progress) -> Pat
     config = load_config(all_sections(), str(run.config_file))
     check_explainable(make_system(model, config[model], config["fit"]), about["classes"])
     paths = dataset_paths(dataset, config, cache=cache or run.cache())
+    _refuse_sets(paths, config, "mer explain")
     if not paths.dataset.has_frames:
         raise UsageError(
             f"mer explain needs facial landmarks, which clips of {dataset} do not have: its images were made elsewhere"
@@ -213,9 +215,15 @@ def final(
         raise UsageError(
             f"--final has no use on {paths.dataset.name}: a model of images that were made elsewhere fits no video"
         )
+    _refuse_sets(paths, config, "mer train --final")
     check_place(out)
     with run.locked("mer train --final"), locked(out, "mer train --final", WAIT):
         return _final(paths, config, model, run, out, jobs, progress, judge)
+
+
+def _refuse_sets(paths: DatasetPaths, config: Config, command: str) -> None:
+    if label_rule(paths, config).sets:
+        raise UsageError(f"{command} is for clips with one class each, not for scheme {config['evaluation'].scheme!r}")
 
 
 def _final(

@@ -15,7 +15,7 @@ from fusion_net.augment import AugmentSettings, Changes, apply_changes, draw, no
 from fusion_net.blocks import Dropout
 from fusion_net.device import Device, Precision, resolve_device, resolve_precision
 from fusion_net.inputs import ClipTensors
-from fusion_net.losses import Balance, class_weights, smooth_targets
+from fusion_net.losses import Balance, class_weights, set_targets, smooth_targets
 from fusion_net.models.contract import Model
 from fusion_net.seeds import fold_seed, generator
 from preprocessing.errors import ToolkitError
@@ -78,7 +78,7 @@ def fit(
 
     Returns:
         ``epoch``, ``lr`` (the last step's), ``loss`` and its parts ``loss_<part>``, ``accuracy`` on the augmented
-        training clips.
+        training clips (of label sets, the share that is exactly right).
 
     Raises:
         ValueError: the clips do not fit the model: an input is missing, the classes differ, a label is missing.
@@ -86,7 +86,7 @@ def fit(
     """
     settings = settings or FitSettings()
     check_fits(model, train)
-    if len(train) == 0 or int(train.labels.min()) < 0:
+    if len(train) == 0 or (train.targets is None and int(train.labels.min()) < 0):
         raise ValueError("training needs clips, and a label for every one of them")
     device = resolve_device(settings.device)
     was_training = model.training
@@ -165,8 +165,9 @@ def _epochs(
     autocast = resolve_precision(settings.precision, device) == "bf16"
     inputs = {one.name: train.inputs[one.name].to(device, torch.float32) for one in model.inputs}
     kinds = {one.name: one.kind for one in model.inputs}
-    targets, weights = (x.to(device) for x in targets_and_weights(train.labels, len(train.classes), settings))
-    labels, hiding = train.labels.to(device), keyed(model)
+    targets, weights = (x.to(device) for x in _aims(train, settings))
+    labels = (train.labels if train.targets is None else train.targets > 0.5).to(device)
+    hiding = keyed(model)
     course = Course(len(train), [x[0].numel() for x in inputs.values()], len(hiding), settings, seed)
     bank = None if course.bank is None else course.bank.to(device)
     optimizer = optimizer_of(model.parameters(), settings, matrix=2)
@@ -190,7 +191,7 @@ def _epochs(
             take_step(optimizer, rate, torch.stack(list(parts.values())).sum())
             for name, part in parts.items():
                 sums[name] = sums.get(name, torch.zeros_like(part)) + part.detach() * len(rows)
-            hits += (output.logits.argmax(dim=1) == labels[rows]).sum()
+            hits += _right(output.logits, labels[rows]).sum()
         row = {"epoch": float(epoch + 1), "lr": rate}
         row |= curve({name: float(total) / len(train) for name, total in sums.items()}, epoch)
         row["accuracy"] = float(hits) / len(train)
@@ -202,6 +203,20 @@ def _epochs(
 
 def _rows(rows: Tensor, x: Tensor) -> Tensor:
     return x[rows]
+
+
+def _right(logits: Tensor, labels: Tensor) -> Tensor:
+    """(B,) bool: which clips are right; of several classes, each must be."""
+    if labels.ndim == 1:
+        return logits.argmax(dim=1) == labels
+    return ((logits > 0) == labels).all(dim=1)
+
+
+def _aims(train: ClipTensors, settings: FitSettings) -> tuple[Tensor, Tensor]:
+    """Smoothed targets (N, K), and weights (N,), or (N, K) where a clip may have several classes."""
+    if train.targets is None:
+        return targets_and_weights(train.labels, len(train.classes), settings)
+    return set_targets(train.targets, settings.smoothing, settings.balance, settings.beta)
 
 
 def targets_and_weights(labels: Tensor, classes: int, settings: FitSettings) -> tuple[Tensor, Tensor]:

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from fusion_net.augment import mirror
 from fusion_net.fit import check_fits
-from fusion_net.inputs import ClipTensors
+from fusion_net.inputs import ClipTensors, set_texts
 from fusion_net.models.contract import Model
+from preprocessing.datasets.label_sets import PRESENT
 
 
 @torch.no_grad()
@@ -27,7 +28,8 @@ def predict(model: Model, data: ClipTensors, batch_size: int = 64, mirrored: boo
             has no side and training shows both, so the two answers estimate the same thing and their mean varies less.
 
     Returns:
-        ``clip_id, subject, y_true, y_pred, p_<class>...``, then the model's ``COLUMNS``, for example
+        ``clip_id, subject, y_true, y_pred, p_<class>...`` (of clips that may have several classes the probability of
+        each on its own, and it is predicted from `PRESENT` on), then the model's ``COLUMNS``, for example
         ``gate_<input>...`` or ``score_<t>...`` with t = 1 … T; classes by name, ``y_true`` empty without a label.
 
     Raises:
@@ -45,11 +47,14 @@ def predict(model: Model, data: ClipTensors, batch_size: int = 64, mirrored: boo
     table: dict[str, object] = {
         "clip_id": data.clip_ids,
         "subject": data.subjects,
-        "y_true": ["" if label < 0 else data.classes[label] for label in data.labels.tolist()],
+        "y_true": data.label_texts(),
     }
     answers = {name: torch.cat([chunk[name] for chunk in chunks]) for name in chunks[0]} if chunks else {}
     probabilities = answers.pop("p", torch.empty(0, len(data.classes)))  # (N, K)
-    table["y_pred"] = [data.classes[k] for k in probabilities.argmax(dim=1).tolist()]
+    if data.targets is None:
+        table["y_pred"] = [data.classes[k] for k in probabilities.argmax(dim=1).tolist()]
+    else:
+        table["y_pred"] = set_texts(probabilities >= PRESENT, data.classes)
     table |= {f"p_{name}": probabilities[:, k].numpy() for k, name in enumerate(data.classes)}
     for name, values in answers.items():  # (N, S)
         by_input = model.COLUMNS[name] == "input"
@@ -66,7 +71,8 @@ def _answer(model: Model, data: ClipTensors, rows: Tensor, mirrored: bool) -> di
     if mirrored:
         views.append({one.name: mirror(plain[one.name], one.kind) for one in model.inputs})
     outputs = [model(view) for view in views]
-    answers = {"p": torch.stack([o.logits.cpu().double().softmax(dim=1) for o in outputs]).mean(dim=0)}
+    logits = torch.stack([o.logits.cpu().double() for o in outputs])  # (views, B, K)
+    answers = {"p": (logits.softmax(dim=2) if data.targets is None else logits.sigmoid()).mean(dim=0)}
     for name in model.COLUMNS:
         if name in outputs[0].extras:
             answers[name] = torch.stack([o.extras[name].cpu().double() for o in outputs]).mean(dim=0)

@@ -19,6 +19,7 @@ from dynamic_images.input_cache import build_inputs, changed_clips, input_path, 
 from dynamic_images.inputs import use
 from preprocessing.artefacts.clip_folder import ClipFolder, clip_folder
 from preprocessing.artefacts.manifest import words
+from preprocessing.datasets.label_sets import names_in, set_text
 from preprocessing.errors import ToolkitError
 
 UNLABELLED = -1
@@ -30,7 +31,7 @@ class ClipTensors:
 
     Attributes:
         clip_ids, subjects: N names each.
-        labels: (N,) int64, index into ``classes``; `UNLABELLED` for a clip without a label.
+        labels: (N,) int64, index into ``classes``; `UNLABELLED` for a clip without a label or with ``targets``.
         classes: class names, in the order of the model's outputs.
         inputs: name → (N, *shape), shapes as `dynamic_images.clip_input.InputUse.shape` gives them: an image is
             (N, C, H, W), frames are (N, T, C, H, W), features (N, C). float32, features float64; in the input's unit
@@ -40,6 +41,8 @@ class ClipTensors:
         faces: (N, S, S) float32, how far each pixel of a picture lies inside the face, 0 .. 1: where `strength` is
             measured. None counts whole pictures.
         splits: the part of its data set that each clip belongs to (``train``, ``test_a``), or empty without such parts.
+        targets: (N, K) float32, 1 where a clip has the label and 0 where it has not, if it may have several or none;
+            None if it has one class.
     """
 
     clip_ids: tuple[str, ...]
@@ -51,10 +54,12 @@ class ClipTensors:
     origins: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     faces: Tensor | None = None
     splits: tuple[str, ...] = ()
+    targets: Tensor | None = None
 
     def __post_init__(self) -> None:
         lengths = {len(self.clip_ids), len(self.subjects), len(self.labels), *map(len, self.inputs.values())}
         lengths |= {len(part) for part in (self.faces, self.splits or None) if part is not None}
+        lengths |= set() if self.targets is None else {len(self.targets)}
         if len(lengths) != 1:
             raise ValueError(f"ids, subjects, labels and inputs differ in their number of clips: {sorted(lengths)}")
         if len(self.labels) and not UNLABELLED <= int(self.labels.min()) <= int(self.labels.max()) < len(self.classes):
@@ -62,8 +67,18 @@ class ClipTensors:
                 f"labels must lie in {UNLABELLED} .. {len(self.classes) - 1} ({len(self.classes)} classes)"
             )
 
+        if self.targets is not None and self.targets.shape[1:] != (len(self.classes),):
+            raise ValueError(f"targets have shape {tuple(self.targets.shape)}, wanted (N, {len(self.classes)})")
+
     def __len__(self) -> int:
         return len(self.clip_ids)
+
+    def label_texts(self) -> list[str]:
+        """Label of every clip as tables have it: its class, its set as `preprocessing.datasets.label_sets` writes it,
+        empty without one."""
+        if self.targets is None:
+            return ["" if label < 0 else self.classes[label] for label in self.labels.tolist()]
+        return set_texts(self.targets > 0.5, self.classes)
 
     def kind(self, name: str) -> Kind:
         """Kind of an input."""
@@ -90,6 +105,7 @@ def load_clips(
     labels: Sequence[str] | None,
     size: int,
     jobs: int = 1,
+    sets: bool = False,
 ) -> ClipTensors:
     """Read the inputs of every row with status ``ok`` and bring pictures to ``size`` x ``size`` px.
 
@@ -104,6 +120,7 @@ def load_clips(
             without labels.
         size: side of the pictures in px; smaller is faster and shows less detail.
         jobs: processes that make missing inputs.
+        sets: whether a label is a set of classes, as `preprocessing.datasets.label_sets` writes it.
 
     Raises:
         ToolkitError: no usable clip, a stage or a file that is missing, an array that is not finite or not of the
@@ -121,16 +138,18 @@ def load_clips(
     uses = [use(one) if isinstance(one, str) else one for one in inputs]
     build_inputs(cache, clip_ids, uses, jobs)
     origins = recorded_digests(cache, clip_ids, uses)
+    given = None if labels is None else [labels[i] for i in usable]
     data = ClipTensors(
         clip_ids=clip_ids,
         subjects=tuple(str(manifest["subject"].iloc[i]) for i in usable),
-        labels=_label_indices(clip_ids, None if labels is None else [labels[i] for i in usable], classes),
+        labels=_label_indices(clip_ids, None if sets else given, classes),
         classes=tuple(classes),
         inputs={one.name: _stack(cache, clip_ids, one, size) for one in uses},
         kinds={one.name: one.kind for one in uses},
         origins=origins,
         faces=_faces(cache, clip_ids, size),
         splits=_splits(manifest, usable),
+        targets=_targets(given, classes) if sets and given is not None else None,
     )
     changed = changed_clips(cache, origins)
     if changed:
@@ -152,6 +171,7 @@ def subset(data: ClipTensors, indices: Sequence[int] | NDArray[np.integer] | Ten
         inputs={name: tensor[rows] for name, tensor in data.inputs.items()},
         faces=None if data.faces is None else data.faces[rows],
         splits=tuple(data.splits[i] for i in rows.tolist()) if data.splits else (),
+        targets=None if data.targets is None else data.targets[rows],
     )
 
 
@@ -260,6 +280,17 @@ def _splits(manifest: pd.DataFrame, usable: Sequence[int]) -> tuple[str, ...]:
         return ()
     found = tuple(words(manifest["split"].iloc[i]) for i in usable)
     return found if any(found) else ()
+
+
+def set_texts(members: Tensor, classes: Sequence[str]) -> list[str]:
+    """Sets of classes, (N, K) bool, as text."""
+    return [set_text(name for name, has in zip(classes, row, strict=True) if has) for row in members.tolist()]
+
+
+def _targets(labels: Sequence[str], classes: Sequence[str]) -> Tensor:
+    """(N, K) float32: which of the classes each clip's set holds."""
+    found = [set(names_in(label)) for label in labels]
+    return torch.tensor([[float(name in names) for name in classes] for names in found]).view(len(found), len(classes))
 
 
 def _stack(cache: Path, clip_ids: Sequence[str], one: InputUse, size: int) -> Tensor:

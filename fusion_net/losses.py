@@ -28,14 +28,50 @@ def smooth_targets(labels: Tensor, n_classes: int, smoothing: float) -> Tensor:
 def soft_cross_entropy(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
     """Mean over the batch of ``-weight * sum_k target_k log softmax(logits)_k``, in float32 whatever the logits are.
 
+    A weight for each class says that a clip may have several of them: then it is `binary_cross_entropy`.
+
     Args:
         logits: (B, K), float32 or bfloat16.
         target: (B, K) probabilities.
         weight: (B,) per clip, or None for 1. The sum is divided by B and not by the weights' sum: `class_weights` have
-            mean 1 over the training clips, and a batch that happens to hold rare classes should count for more.
+            mean 1 over the training clips, and a batch that happens to hold rare classes should count for more. Or
+            (B, K).
     """
+    if weight is not None and weight.ndim == 2:
+        return binary_cross_entropy(logits, target, weight)
     per_clip = -(target * logits.float().log_softmax(dim=1)).sum(dim=1)  # (B,)
     return per_clip.mean() if weight is None else (weight * per_clip).mean()
+
+
+def binary_cross_entropy(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Mean over the batch and over the classes of the weighted cross-entropy of each class on its own, in float32.
+
+    Args:
+        logits: (B, K); the probability that a clip has class k is ``sigmoid(logits)_k``.
+        target: (B, K) probabilities.
+        weight: (B, K), see `set_targets`.
+    """
+    loss = torch.nn.functional.binary_cross_entropy_with_logits(logits.float(), target, reduction="none")
+    return (weight * loss).mean()
+
+
+def set_targets(
+    targets: Tensor, smoothing: float, balance: Balance = "inverse", beta: float = 0.99
+) -> tuple[Tensor, Tensor]:
+    """Smoothed targets and weights, (N, K) each, of training clips that may have several classes.
+
+    Every class is a question of two answers, smoothed and weighed as `smooth_targets` and `class_weights` do with two
+    classes: under ``inverse``, the clips that have it count as much as those that have it not. A class that no training
+    clip has keeps weight 1 for "has it not".
+
+    Args:
+        targets: (N, K), 0 or 1.
+        smoothing, balance, beta: see there.
+    """
+    answers = targets.long()
+    smoothed = torch.stack([smooth_targets(answers[:, k], 2, smoothing)[:, 1] for k in range(answers.shape[1])], dim=1)
+    weights = [class_weights(answers[:, k], 2, balance, beta)[answers[:, k]] for k in range(answers.shape[1])]
+    return smoothed, torch.stack(weights, dim=1)
 
 
 def class_weights(labels: Tensor, n_classes: int, balance: Balance = "inverse", beta: float = 0.99) -> Tensor:

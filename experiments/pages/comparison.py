@@ -19,7 +19,8 @@ from dynamic_images.inspection.pages import page_environment
 from experiments.pages.figures import ACCENT, QUIET, figure
 from experiments.runs.cost import Cost
 from experiments.runs.run import Run
-from experiments.scoring.metrics import MEASURES, METRICS, f1, recall, tallies_by_seed
+from experiments.scoring.label_sets import SetLabels, one_row_per_label
+from experiments.scoring.metrics import MEASURES, METRICS, SET_MEASURES, by_class, f1, recall, tallies_by_seed
 from experiments.scoring.seed_average import seed_average
 from experiments.scoring.statistics import Interval, bootstraps, mcnemar, paired_differences
 from experiments.scoring.summary import check_predictions
@@ -68,7 +69,7 @@ def read_runs(folders: Sequence[Path]) -> list[ComparedRun]:
         with run.locked("mer compare"):
             about, table = run.about(), run.predictions()
         try:
-            table = check_predictions(table, about["classes"])
+            table = check_predictions(table, class_list(about))
         except (KeyError, ValueError) as error:
             raise ToolkitError(f"{folder} is not a finished run ({error}): run `mer train` again") from error
         runs.append(ComparedRun(place.name if short else str(folder), about, table))
@@ -82,7 +83,7 @@ def together(runs: Sequence[ComparedRun]) -> list[ComparedRun]:
     Raises:
         UsageError: no run has several seeds with probabilities.
     """
-    averaged = [seed_average(run.predictions, run.about["classes"]) for run in runs]
+    averaged = [seed_average(run.predictions, class_list(run.about)) for run in runs]
     if all(table is None for table in averaged):
         raise UsageError("--seed-average has no effect: none of these runs has several seeds with probabilities")
     return [
@@ -100,6 +101,8 @@ def check_comparable(runs: Sequence[ComparedRun]) -> None:
     first = runs[0]
     one = _facts(first)
     for other in runs[1:]:
+        if first.about.get("sets") != other.about.get("sets"):
+            raise _different(first, other, "in one of them a clip has one class, in the other a set of labels")
         if sorted(first.about["classes"]) != sorted(other.about["classes"]):
             raise _different(first, other, f"the classes are {_list(first)} and {_list(other)}")
         two = _facts(other)
@@ -125,7 +128,7 @@ def compare(runs: Sequence[ComparedRun]) -> dict[str, Any]:
     ``pairs`` hold for each two runs the second minus the first: scores with paired bootstrap intervals over subjects
     (`paired_difference`), and McNemar's test for each seed that both have.
     """
-    classes = list(runs[0].about["classes"])
+    classes = class_list(runs[0].about)
     return {
         "rows": [
             {
@@ -149,15 +152,16 @@ def write_comparison(runs: Sequence[ComparedRun], path: Path) -> dict[str, Any]:
     numbers = compare(runs)
     page = page_environment(Path(__file__).parent / "templates").get_template("compare.html")
     names = [run.name for run in runs]
+    measures = SET_MEASURES if runs[0].about.get("sets") else MEASURES
     first = runs[0].predictions
     text = page.render(
         **numbers,
         names=names,
-        measures=MEASURES,
+        measures=measures,
         n_clips=first["clip_id"].nunique(),
         n_subjects=first["subject"].nunique(),
         most=MOST_CLIPS,
-        figures=[_forest(numbers["rows"]), _subject_figure(numbers["subjects"], names)],
+        figures=[_forest(numbers["rows"], measures["uf1"]), _subject_figure(numbers["subjects"], names)],
         notes=_notes(runs),
     )
     write_text(path, text)
@@ -177,6 +181,11 @@ def markdown(numbers: Mapping[str, Any]) -> str:
         tests = ", ".join(f"{test['p_value']:.3f}" for test in pair["mcnemar"]) or "no common seed"
         lines.append(f"| {pair['second']} minus {pair['first']} | {scores} | {tests} |")
     return "\n".join(lines).replace("-0.", "−0.") + "\n"
+
+
+def class_list(about: Mapping[str, Any]) -> Sequence[str]:
+    """The classes of a run, as scores take them, from its ``run.json``."""
+    return SetLabels(about["classes"]) if about.get("sets") else list(about["classes"])
 
 
 def _facts(run: ComparedRun) -> pd.DataFrame:
@@ -204,8 +213,10 @@ def _by_class(runs: Sequence[ComparedRun], classes: Sequence[str]) -> list[dict[
     per_run = []
     for run in runs:
         _, counts = tallies_by_seed(run.predictions, classes)
+        counts = by_class(counts, classes)
         per_run.append((f1(counts).mean(0), recall(counts).mean(0)))
-    clips = _facts(runs[0])["y_true"].value_counts()
+    facts = _facts(runs[0])
+    clips = (one_row_per_label(facts) if isinstance(classes, SetLabels) else facts)["y_true"].value_counts()
     return [
         {
             "name": name,
@@ -252,14 +263,14 @@ def _notes(runs: Sequence[ComparedRun]) -> list[str]:
     return notes
 
 
-def _forest(rows: Sequence[Mapping[str, Any]]) -> Markup:
-    with figure("UF1 of each run with its interval over subjects", height=0.7 + 0.4 * len(rows)) as (ax, out):
+def _forest(rows: Sequence[Mapping[str, Any]], measure: str) -> Markup:
+    with figure(f"{measure} of each run with its interval over subjects", height=0.7 + 0.4 * len(rows)) as (ax, out):
         for y, row in enumerate(rows):
             score: Interval = row["uf1"]
             ax.plot([score.low, score.high], [y, y], color=ACCENT, linewidth=2, solid_capstyle="butt")
             ax.plot(score.value, y, "o", color=ACCENT, markersize=6)
         ax.set(yticks=range(len(rows)), yticklabels=[row["name"] for row in rows], ylim=(len(rows) - 0.5, -0.5))
-        ax.set(xlim=(-0.02, 1.02), xlabel="UF1 (0 to 1), 95 % interval over subjects")
+        ax.set(xlim=(-0.02, 1.02), xlabel=f"{measure} (0 to 1), 95 % interval over subjects")
     return out[0]
 
 

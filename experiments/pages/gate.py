@@ -11,6 +11,7 @@ import pandas as pd
 from dynamic_images.inputs import INPUTS
 from experiments.pages import report_figures
 from experiments.runs.run import Run
+from experiments.scoring.label_sets import one_row_per_label
 
 STILL_GATE = 0.02
 """Standard deviation of a gate weight over clips below which the gate is called a bias."""
@@ -27,10 +28,12 @@ def facts(
     network = [predictions["seed"], predictions["fold"]]
     within = {s: float(np.sqrt(gates[s].groupby(network).var(ddof=0).mean())) for s in streams}
     classes = about["classes"]
+    labelled = one_row_per_label(predictions) if about.get("sets") else predictions
+    weights = labelled[[f"gate_{s}" for s in streams]].set_axis(streams, axis=1)
     by_class = [
         {"name": name, **{s: (float(rows[s].mean()), float(rows[s].std(ddof=0))) for s in streams}}
         for name in classes
-        if len(rows := gates[predictions["y_true"] == name])
+        if len(rows := weights[labelled["y_true"] == name])
     ]
     shown = streams if len(streams) > 2 else streams[-1:]  # two weights sum to one: the second says it all
     return {
@@ -42,7 +45,9 @@ def facts(
         "still": max(within.values()) < STILL_GATE,
         "limit": STILL_GATE,
         "by_class": by_class,
-        "figures": [report_figures.gate_histogram(gates[s], titled(s), predictions["y_true"], classes) for s in shown],
+        "figures": [
+            report_figures.gate_histogram(labelled[f"gate_{s}"], titled(s), labelled["y_true"], classes) for s in shown
+        ],
     }
 
 

@@ -22,12 +22,13 @@ from experiments.pages.gate import titled
 from experiments.pages.sections import drawn_sections
 from experiments.runs.provenance import data_summary
 from experiments.runs.run import Run, read_json
+from experiments.scoring.label_sets import one_row_per_label
 from experiments.scoring.metrics import MEASURES
 from preprocessing.artefacts.files import write_text
 from preprocessing.artefacts.manifest import read_manifest
 
-BLIND = ("majority", "chance")
-"""Systems that never look at a clip; they come last."""
+BLIND = ("always", "permuted", "majority", "chance")
+"""Systems that never look at a clip, or learn from labels that are not its own; they come last."""
 EXPLAINED = 3
 """Clips of each group whose explanation is shown."""
 
@@ -58,7 +59,8 @@ def _write(run: Run, cache: Path) -> Path:
     for kind in ("datasets", "splits"):
         metrics[kind] = [{**part, "rows": _ordered(part["rows"])} for part in metrics.get(kind, [])]
     changed = frozenset(changed_clips(cache, run.origins()))
-    groups = clip_groups(predictions, manifest, cache, changed)
+    measures = metrics.get("measures", MEASURES)
+    groups = {} if about.get("sets") else clip_groups(predictions, manifest, cache, changed)
     environment = page_environment(Path(__file__).parent / "templates")
     text = environment.get_template("report.html").render(
         name=run.name,
@@ -67,13 +69,13 @@ def _write(run: Run, cache: Path) -> Path:
         metrics=metrics,
         labels=metrics["titles"],
         titles={name: titled(name) for name in about["inputs"]},
-        measures=MEASURES,
+        measures=measures,
         rows=_ordered(metrics["rows"]),
         differences=_like(metrics["differences"], metrics["rows"]),
-        verdict=_verdict(metrics["differences"], metrics["titles"]),
-        plain=_beside_plain(metrics),
+        verdict=_verdict(metrics["differences"], metrics["titles"], measures["uf1"]),
+        plain=_beside_plain(metrics, measures["uf1"]),
         figures=_figures(run, metrics),
-        counts=_counts(predictions, about["classes"]),
+        counts=_counts(predictions, about["classes"], bool(about.get("sets"))),
         data=_data(predictions, manifest),
         summary=data_summary(run),
         sections=drawn_sections(environment, run, about, predictions, manifest),
@@ -91,7 +93,8 @@ def _write(run: Run, cache: Path) -> Path:
 
 
 def _figures(run: Run, metrics: Mapping[str, Any]) -> dict[str, Markup]:
-    drawn = {"forest": report_figures.forest(_ordered(metrics["rows"]), metrics["titles"])}
+    measure = metrics.get("measures", MEASURES)["uf1"]
+    drawn = {"forest": report_figures.forest(_ordered(metrics["rows"]), metrics["titles"], measure)}
     if metrics.get("calibration"):
         drawn["reliability"] = report_figures.reliability(metrics["calibration"])
     return drawn | report_figures.learning_curves(run.histories())
@@ -114,19 +117,25 @@ def _like(differences: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, 
     return [by_name[row["system"]] for row in _ordered(rows) if row["system"] in by_name]
 
 
-def _verdict(differences: Sequence[Mapping[str, Any]], titles: Mapping[str, str]) -> str:
+def _verdict(differences: Sequence[Mapping[str, Any]], titles: Mapping[str, str], measure: str) -> str:
     """Whether the system is above the baselines that never look at a clip, in one sentence."""
-    blind = [row for row in differences if row["system"] in ("majority", "chance")]
+    blind = [row for row in differences if row["system"] in BLIND]
     if not blind:
         return ""
     below = [row for row in blind if row["uf1"]["low"] is None or row["uf1"]["low"] <= 0]
     if not below:
-        return "Its UF1 is above the majority and chance baselines: the intervals of the differences exclude zero."
-    names = " and ".join(titles[row["system"]].lower() for row in below)
-    return f"Its UF1 is not shown to be above the {names}: the interval of the difference includes zero."
+        names = "majority and chance baselines" if len(blind) < 3 else "baselines that do not look at a clip"
+        return f"Its {measure} is above the {names}: the intervals of the differences exclude zero."
+    names = " and ".join(_lower(titles[row["system"]]) for row in below)
+    return f"Its {measure} is not shown to be above the {names}: the interval of the difference includes zero."
 
 
-def _beside_plain(metrics: Mapping[str, Any]) -> str:
+def _lower(title: str) -> str:
+    """A title inside a sentence; SVM stays as it is."""
+    return title if title[:2].isupper() else title[:1].lower() + title[1:]
+
+
+def _beside_plain(metrics: Mapping[str, Any], measure: str) -> str:
     """The best system without a network beside the run's own, in two sentences; none if there is no such system."""
     names = [row["system"] for row in _ordered(metrics["rows"])[1:] if row["system"] not in (*BLIND, "oracle")]
     if not names:
@@ -134,7 +143,8 @@ def _beside_plain(metrics: Mapping[str, Any]) -> str:
     best = next(row for row in metrics["rows"] if row["system"] == names[0])
     uf1, score = next(row["uf1"] for row in metrics["differences"] if row["system"] == names[0]), best["uf1"]
     of = f"The best of {len(names)} plain systems" if len(names) > 1 else "The plain system"
-    text = f"{of} is {metrics['titles'][names[0]]}, UF1 {_spread(score)}. The run's own system minus it: {_spread(uf1)}"
+    text = f"{of} is {metrics['titles'][names[0]]}, {measure} {_spread(score)}"
+    text = f"{text}. The run's own system minus it: {_spread(uf1)}"
     if uf1["low"] is not None and uf1["low"] > 0:
         return f"{text}, which excludes zero."
     if uf1["high"] is not None and uf1["high"] < 0:
@@ -148,10 +158,14 @@ def _spread(score: Mapping[str, Any]) -> str:
     return f"{value} [{low}, {high}]"
 
 
-def _counts(predictions: pd.DataFrame, classes: Sequence[str]) -> dict[str, dict[str, int]]:
+def _counts(predictions: pd.DataFrame, classes: Sequence[str], several: bool) -> dict[str, dict[str, int]]:
     """Clips of each class by subject."""
     clips = predictions.drop_duplicates("clip_id")
-    table = pd.crosstab(clips["subject"], clips["y_true"]).reindex(columns=list(classes), fill_value=0)
+    people = sorted(set(clips["subject"]))
+    if several:
+        clips = one_row_per_label(clips)
+    table = pd.crosstab(clips["subject"], clips["y_true"])
+    table = table.reindex(index=people, columns=list(classes), fill_value=0)
     return {str(s): {str(c): int(n) for c, n in row.items()} for s, row in table.iterrows()}
 
 

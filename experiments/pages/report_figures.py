@@ -13,9 +13,10 @@ from matplotlib.ticker import MaxNLocator
 from experiments.pages.figures import ACCENT, QUIET, figure
 
 
-def forest(rows: Sequence[Mapping[str, Any]], labels: Mapping[str, str]) -> Markup:
-    """Each system's UF1 with its interval."""
-    with figure("UF1 of each system with its interval over subjects", height=0.55 + 0.36 * len(rows)) as (ax, out):
+def forest(rows: Sequence[Mapping[str, Any]], labels: Mapping[str, str], measure: str = "UF1") -> Markup:
+    """Each system's UF1 with its interval; ``measure`` is what it is called."""
+    title = f"{measure} of each system with its interval over subjects"
+    with figure(title, height=0.55 + 0.36 * len(rows)) as (ax, out):
         for y, row in enumerate(rows):
             uf1, color = row["uf1"], ACCENT if y == 0 else QUIET
             if uf1["value"] is not None:
@@ -23,7 +24,7 @@ def forest(rows: Sequence[Mapping[str, Any]], labels: Mapping[str, str]) -> Mark
                 ax.plot(uf1["value"], y, "o", color=color, markersize=6)
         names = [labels.get(row["system"], row["system"]).split(":")[0] for row in rows]
         ax.set(yticks=range(len(rows)), yticklabels=names, ylim=(len(rows) - 0.5, -0.5), xlim=(-0.02, 1.02))
-        ax.set_xlabel("UF1 (0 to 1), 95 % interval over subjects")
+        ax.set_xlabel(f"{measure} (0 to 1), 95 % interval over subjects")
     return out[0]
 
 

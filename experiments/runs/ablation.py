@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from dynamic_images.clip_input import NoSettings
-from experiments.runs.folds import OnFold, pooled_answers, run_folds
+from experiments.runs.folds import OnFold, class_list, pooled_answers, run_folds
 from experiments.runs.run import Run
 from experiments.runs.system_registry import make_system
 from experiments.runs.systems import System
@@ -58,7 +58,7 @@ def ablate(
         run = Run(folder / name)
         predictions[name], _ = run_folds(data, folds, run, system, seeds, jobs, step, describe(protocol))
         parameters[name] = run.about().get("parameters")
-        rows = _write({**predictions, **baseline}, parameters, data.classes, folder)
+        rows = _write({**predictions, **baseline}, parameters, class_list(data), folder)
     return rows
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -9,10 +10,12 @@ from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.metrics import f1_score
 from sklearn.model_selection import GroupKFold, cross_val_predict
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC
@@ -21,7 +24,7 @@ from torch import Tensor
 from dynamic_images.clip_input import ClipInput, InputUse, NoSettings
 from dynamic_images.inputs import use
 from experiments.runs.systems import Answers, Fitted, System, clip_table, labels_of
-from fusion_net.inputs import ClipTensors
+from fusion_net.inputs import ClipTensors, set_texts
 from fusion_net.seeds import fold_seed
 from preprocessing.synthetic.action_units import CODES
 
@@ -58,7 +61,7 @@ class ClassicalSystem(System):
         return {"full": {}}
 
 
-class _Guess(Fitted):
+class Guess(Fitted):
     """Predictions that come from the labels of the training clips alone."""
 
     def __init__(self, answers: Any) -> None:
@@ -72,8 +75,8 @@ class _Guess(Fitted):
 class Majority(ClassicalSystem):
     """Predict the commonest class of the training clips; of equally common ones the first of the class list.
 
-    With balanced classes this scores *below* 1/K: holding out a subject makes the subject's own classes rarer in
-    training.
+    Of several labels, each is predicted that more than half of the training clips have. With balanced classes this
+    scores *below* 1/K: holding out a subject makes the subject's own classes rarer in training.
     """
 
     DEFAULTS = MappingProxyType({"evaluation": MappingProxyType({"seeds": 1})})
@@ -85,13 +88,16 @@ class Majority(ClassicalSystem):
 
     def fit(self, train: ClipTensors, seed: int, held_out: str) -> Fitted:
         """See `System.fit`."""
+        if train.targets is not None:
+            (usual,) = set_texts(train.targets.mean(dim=0, keepdim=True) > 0.5, train.classes)
+            return Guess(lambda n: [usual] * n)
         counts = train.labels.bincount(minlength=len(train.classes)).tolist()
         commonest = train.classes[int(np.argmax(counts))]
-        return _Guess(lambda n: [commonest] * n)
+        return Guess(lambda n: [commonest] * n)
 
 
 class Chance(ClassicalSystem):
-    """Guess by the label distribution of the training clips; every seed is another draw.
+    """Guess by the label distribution of the training clips (of sets, as whole sets); every seed is another draw.
 
     The mean over many draws is the expected score of a system that knows the class frequencies and nothing of the
     clip.
@@ -107,14 +113,15 @@ class Chance(ClassicalSystem):
     def fit(self, train: ClipTensors, seed: int, held_out: str) -> Fitted:
         """See `System.fit`."""
         random, labels = np.random.default_rng(fold_seed(seed, held_out)), labels_of(train)
-        return _Guess(lambda n: random.choice(labels, size=n))
+        return Guess(lambda n: random.choice(labels, size=n))
 
 
 class Estimator(ClassicalSystem):
     """A scikit-learn estimator over the clip's inputs, flattened side by side.
 
     A subclass gives ``Settings``, ``uses`` and ``candidates``. Of several candidates each fold takes the one with the
-    best macro F1 on inner folds of its own training subjects, the first of equally good ones.
+    best macro F1 on inner folds of its own training subjects, the first of equally good ones. Where clips may have
+    several labels, there is one estimator for each label, and all have the same settings.
     """
 
     def candidates(self, seed: int) -> Sequence[BaseEstimator]:
@@ -129,10 +136,20 @@ class Estimator(ClassicalSystem):
         """See `System.fit`. A feature that repeats another one is left out, by the training clips."""
         x, y, names = self.features(train), labels_of(train), [one.name for one in self.inputs]
         kept = distinct_columns(x)
+        if train.targets is not None:
+            has = self.targets(train.targets.numpy().astype(int), seed, held_out)
+            one_each = [OneVsRestClassifier(model) for model in self.candidates(seed)]
+            with warnings.catch_warnings(action="ignore", category=UserWarning):  # a label that no training clip has
+                best = choose(one_each, x[:, kept], has, np.array(train.subjects))
+                return _FittedEstimator(best.fit(x[:, kept], has), kept, names, self.features)
         if len(set(y)) == 1:  # nothing to tell apart, and nothing to choose
-            return _Guess(lambda n: [str(y[0])] * n)
+            return Guess(lambda n: [str(y[0])] * n)
         model = choose(self.candidates(seed), x[:, kept], y, np.array(train.subjects))
         return _FittedEstimator(model.fit(x[:, kept], y), kept, names, self.features)
+
+    def targets(self, has: NDArray[np.int_], seed: int, held_out: str) -> NDArray[np.int_]:
+        """What is learnt from: the labels of the training clips, (N, K)."""
+        return has
 
 
 class _FittedEstimator(Fitted):
@@ -144,7 +161,11 @@ class _FittedEstimator(Fitted):
     def answer(self, test: ClipTensors) -> Answers:
         """See `Fitted.answer`."""
         x = self.features(test.only(self.names))[:, self.kept]
-        table = clip_table(test).assign(y_pred=self.model.predict(x))
+        found = self.model.predict(x)
+        if test.targets is not None:
+            has = torch.from_numpy(found.reshape(len(test), -1)) > 0
+            return Answers(clip_table(test).assign(y_pred=set_texts(has, test.classes)))
+        table = clip_table(test).assign(y_pred=found)
         if hasattr(self.model, "predict_proba"):
             shares = pd.DataFrame(self.model.predict_proba(x), columns=self.model.classes_)
             shares = shares.reindex(columns=list(test.classes), fill_value=0.0)
@@ -245,15 +266,16 @@ def distinct_columns(x: Features) -> NDArray[np.intp]:
     return np.sort(first)
 
 
-def choose(candidates: Sequence[Any], x: Features, y: Labels, subjects: Labels) -> Any:
+def choose(candidates: Sequence[Any], x: Features, y: NDArray[Any], subjects: Labels) -> Any:
     """The candidate with the best macro F1 on inner folds of whole subjects; the first if there is no way to choose."""
     splits = min(INNER_FOLDS, len(set(subjects)))
     if len(candidates) == 1 or splits < 2:
         return candidates[0]
     inner = list(GroupKFold(splits).split(x, y, subjects))
-    if any(len(set(y[train])) < 2 for train, _ in inner):
+    if y.ndim == 1 and any(len(set(y[train])) < 2 for train, _ in inner):
         return candidates[0]
-    scores = [f1_score(y, cross_val_predict(model, x, y, cv=inner), average="macro") for model in candidates]
+    absent: dict[str, Any] = {} if y.ndim == 1 else {"zero_division": 0.0}
+    scores = [f1_score(y, cross_val_predict(model, x, y, cv=inner), average="macro", **absent) for model in candidates]
     return candidates[int(np.argmax(scores))]
 
 

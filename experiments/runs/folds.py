@@ -31,6 +31,7 @@ from experiments.runs.run import (
     write_json,
 )
 from experiments.runs.systems import Answers, Fitted, Network, System
+from experiments.scoring.label_sets import SetLabels
 from experiments.scoring.protocols import Fold, Protocol, check_folds, describe, leave_one_subject_out
 from experiments.scoring.summary import COLUMNS, check_predictions, summarise
 from fusion_net.checkpoint import toolkit_version
@@ -82,14 +83,19 @@ def evaluate(
         predictions, warned = run_folds(data, folds, run, system, seeds, jobs, progress, describe(protocol), cache)
         for baseline in baselines:
             table, more = pooled_answers(data, folds, baseline, range(baseline_seeds(baseline)))
-            tables[baseline.name] = check_predictions(table, data.classes)
+            tables[baseline.name] = check_predictions(table, class_list(data))
             warned += more
             write_text(run.baseline_file(baseline.name), to_csv(tables[baseline.name]))
         titles = {one.name: one.title for one in (system, *baselines)}
-        summary = summarise(predictions, tables, data.classes, system.name)
+        summary = summarise(predictions, tables, class_list(data), system.name)
         metrics = {**summary, "titles": titles, "warnings": list(dict.fromkeys(warned))}
         write_json(run.metrics_file, metrics)
     return metrics
+
+
+def class_list(data: ClipTensors) -> Sequence[str]:
+    """The classes of the clips, as scores take them."""
+    return data.classes if data.targets is None else SetLabels(data.classes)
 
 
 def baseline_seeds(system: System) -> int:
@@ -149,7 +155,7 @@ def run_folds(
             done += 1
             if progress:
                 progress(done, len(keys), name)
-        return _pool(run, keys, data.classes)
+        return _pool(run, keys, class_list(data))
 
 
 def train_fold(data: ClipTensors, fold: Fold, seed: int, system: System) -> FoldResult:
@@ -226,7 +232,7 @@ def _with_tensors(
 
 def _train(data: ClipTensors, run: Run, system: System, tasks: list[Task], jobs: int) -> Iterator[str]:
     """Yield a line for each fold as soon as it is on disk."""
-    if isinstance(system, Network) and system.at_once:
+    if isinstance(system, Network) and system.at_once and data.targets is None:
         for group in groups(tasks, system.training.batch_size, system.slots(data)):
             yield from _train_group(data, run, system, group)
         return
@@ -287,6 +293,8 @@ def _check(data: ClipTensors, folds: Sequence[Fold], seeds: Sequence[int], jobs:
         raise ValueError(f"jobs is {jobs}, wanted at least 1")
     if jobs > 1 and system.device != "cpu":
         raise ValueError(f"jobs is {jobs} on {system.device}: one process at a time uses an accelerator, set jobs = 1")
+    if data.targets is not None:
+        return
     unlabelled = [clip for clip, label in zip(data.clip_ids, data.labels.tolist(), strict=True) if label == UNLABELLED]
     if unlabelled:
         raise ValueError(f"{len(unlabelled)} clips have no label, for example {unlabelled[0]}; they cannot be scored")
@@ -304,6 +312,8 @@ def data_digest(data: ClipTensors) -> str:
     """Hash of clip ids, subjects, classes, labels and inputs."""
     state = hashlib.blake2b(digest_size=12)
     state.update(json.dumps([data.clip_ids, data.subjects, data.classes, data.labels.tolist()]).encode())
+    if data.targets is not None:
+        state.update(json.dumps(data.targets.tolist()).encode())
     for name, tensor in sorted(data.inputs.items()):
         state.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
         state.update(np.ascontiguousarray(tensor.numpy()).tobytes())
@@ -316,6 +326,7 @@ def _about(data: ClipTensors, folds: Sequence[Fold], seeds: Sequence[int], syste
         "inputs": {name: list(tensor.shape[1:]) for name, tensor in data.inputs.items()},
         "uses": [one.plain() for one in system.inputs],
         "classes": list(data.classes),
+        **({} if data.targets is None else {"sets": True}),
         "seeds": list(seeds),
         "folds": len(folds),
         "clips": len(data),

@@ -53,6 +53,10 @@ class KernelMachine(ClassifierMixin, BaseEstimator):
         """(M,) class names."""
         return np.asarray(self._machine.predict(self._gram(x)))
 
+    def decision_function(self, x: Features) -> Features:
+        """(M,) or (M, K): how far clips lie on the side of the second class, or of each."""
+        return np.asarray(self._machine.decision_function(self._gram(x)), np.float64)
+
     def _gram(self, x: Features) -> Features:
         """(M, N) mean similarity of clips to the training clips."""
         return np.asarray(np.mean([part(x) for part in self._parts], axis=0), np.float64)

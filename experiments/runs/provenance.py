@@ -15,6 +15,7 @@ from preprocessing.artefacts.files import digest
 from preprocessing.artefacts.manifest import MANIFEST
 from preprocessing.artefacts.plain import plain
 from preprocessing.datasets import ClipDataset, Dataset, DataSettings, LabelRule, Survey, find_dataset, survey
+from preprocessing.datasets.label_sets import JOIN, names_in
 from preprocessing.datasets.long import LONG, LongLayout, page, survey_long
 from preprocessing.datasets.reading import check as survey_page
 from preprocessing.datasets.reading.copies import Finding
@@ -94,13 +95,16 @@ def check_settings(cache: Path, settings: DataSettings) -> None:
 def classes_in_use(rule: LabelRule, manifest: pd.DataFrame) -> str:
     """The label scheme and how many clips of a manifest each class has, in one line."""
     classes, rows = rule.apply(manifest)
-    counts = rows["label"].value_counts()
+    counts = (rows["label"].map(names_in).explode() if rule.sets else rows["label"]).value_counts()
     each = ", ".join(f"{label} {counts.get(label, 0)}" for label in classes)
     rejected = int((manifest["status"] != "ok").sum())
     people = rows["subject"].nunique()
+    unused = manifest[(manifest["status"] == "ok") & ~manifest["clip_id"].isin(rows["clip_id"])]
+    joint = 0 if rule.sets else int(unused["emotion"].str.contains(JOIN, regex=False).fillna(False).sum())
+    hint = f" ({joint} with a joint label: evaluation.scheme=joint keeps them)" if joint else ""
     return (
         f"label scheme {rule.name}: {len(rows)} clips of {people} subjects, {each}; "
-        f"{len(manifest) - len(rows) - rejected} of other classes, {rejected} rejected"
+        f"{len(manifest) - len(rows) - rejected} of other classes{hint}, {rejected} rejected"
     )
 
 

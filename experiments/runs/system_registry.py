@@ -8,6 +8,7 @@ from typing import Any
 
 from dynamic_images.clip_input import InputUse
 from experiments.runs.classical import SVM, Chance, ClassicalSystem, Majority, Oracle
+from experiments.runs.floors import Always, Permuted
 from experiments.runs.kernel_machines import HOOF, LBPTOP, MDMO, ImageSVM, MeanKernel
 from experiments.runs.systems import Network, System
 from fusion_net.fit import FitSettings
@@ -25,9 +26,14 @@ CLASSICAL: Mapping[str, type[ClassicalSystem]] = {
     "mdmo": MDMO,
     "lbp_top": LBPTOP,
     "oracle": Oracle,
+    "always": Always,
+    "permuted": Permuted,
 }
 BASELINES = ("majority", "chance", "svm", "image_svm", "mean_kernel", "oracle")
 """Systems that every run shows beside its own, as far as the data set has their inputs."""
+SET_FLOORS = ("always", "permuted")
+SET_BASELINES = ("majority", "chance", *SET_FLOORS, "svm", "oracle")
+"""The same where a clip may have several labels: a machine for each label, so that those on images would take long."""
 
 SystemClass = type[Model] | type[ClassicalSystem]
 

@@ -30,6 +30,7 @@ from fusion_net.seeds import fold_seed
 from fusion_net.together import Pupil, fit_together, slots_for
 from preprocessing.artefacts.files import key_of
 from preprocessing.artefacts.plain import plain
+from preprocessing.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -171,8 +172,14 @@ class Network(System):
         return new_model(self.model, self.settings, classes, seed, self.inputs)
 
     def fit(self, train: ClipTensors, seed: int, held_out: str) -> FittedNetwork:
-        """See `System.fit`. The scale of the inputs comes from these clips too."""
-        if self.at_once:  # as in a run, whose folds are trained together
+        """See `System.fit`. The scale of the inputs comes from these clips too.
+
+        Raises:
+            UsageError: clips with several labels, for a model that cannot learn them.
+        """
+        if train.targets is not None and not self.model.SETS:
+            raise UsageError(f"{self.title} learns one class for each clip: choose another model or evaluation.scheme")
+        if self.at_once and train.targets is None:  # as in a run, whose folds are trained together
             return self.fit_together(train, [(range(len(train)), seed, held_out)])[0]
         own_seed = fold_seed(seed, held_out)
         scaler = Scaler.fit(train)
@@ -242,8 +249,7 @@ class FittedNetwork(Fitted):
 
 def clip_table(data: ClipTensors) -> pd.DataFrame:
     """``clip_id, subject, y_true`` in the order of ``data``."""
-    labels = [data.classes[k] for k in data.labels.tolist()]
-    return pd.DataFrame({"clip_id": data.clip_ids, "subject": data.subjects, "y_true": labels})
+    return pd.DataFrame({"clip_id": data.clip_ids, "subject": data.subjects, "y_true": data.label_texts()})
 
 
 def side_of(data: ClipTensors) -> int:
@@ -252,5 +258,5 @@ def side_of(data: ClipTensors) -> int:
 
 
 def labels_of(data: ClipTensors) -> NDArray[np.str_]:
-    """Class name of each clip."""
-    return np.array([data.classes[k] for k in data.labels.tolist()], dtype=str)
+    """Label of each clip: its class, or its set as text."""
+    return np.array(data.label_texts(), dtype=str)

@@ -17,11 +17,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from experiments.scoring.label_sets import SetLabels
+
 Counts = NDArray[np.float64]
 """(..., K, K) number of clips, [true class, predicted class]."""
 Tally = NDArray[np.float64]
 """(..., 3, K) number of clips of each class: right, of it, predicted as it. All that scores need of a matrix: with K
-classes it is 3 K numbers and not K x K, so that many subjects with many classes fit into memory."""
+classes it is 3 K numbers and not K x K, so that many subjects with many classes fit into memory. Of `SetLabels` (L
+names) K is L + 1: the last column counts clips whose whole set is right, and twice all clips."""
+Places = tuple[NDArray[np.intp], NDArray[np.intp]]
+"""Rows of a table and columns of a tally: what is counted, one by one."""
 Metric = Callable[[Tally], NDArray[np.float64]]
 """Tallies (..., 3, K) to scores (...)."""
 
@@ -100,6 +105,23 @@ def uar(tallies: Tally) -> NDArray[np.float64]:
 METRICS: dict[str, Metric] = {"accuracy": accuracy, "uf1": uf1, "uar": uar}
 MEASURES = {"accuracy": "Accuracy", "uf1": "UF1", "uar": "UAR"}
 """What each of `METRICS` is called in tables."""
+SET_METRICS: dict[str, Metric] = {
+    "accuracy": lambda tallies: accuracy(tallies[..., -1:]),
+    "uf1": lambda tallies: uf1(tallies[..., :-1]),
+    "uar": lambda tallies: uar(tallies[..., :-1]),
+}
+"""The same of tallies of `SetLabels`."""
+SET_MEASURES = {"accuracy": "Exact sets", "uf1": "Macro F1", "uar": "Mean recall"}
+
+
+def metrics_of(classes: Sequence[str]) -> dict[str, Metric]:
+    """`METRICS`, or `SET_METRICS` where a clip may have several labels."""
+    return SET_METRICS if isinstance(classes, SetLabels) else METRICS
+
+
+def by_class(tallies: Tally, classes: Sequence[str]) -> Tally:
+    """The columns of a tally that belong to classes, (..., 3, K)."""
+    return tallies[..., : len(classes)]
 
 
 def confusion(predictions: pd.DataFrame, classes: Sequence[str]) -> NDArray[np.int64]:
@@ -120,12 +142,31 @@ def tallies_by_seed(predictions: pd.DataFrame, classes: Sequence[str]) -> tuple[
         ValueError: as `confusion`, or a clip has two predictions under one seed.
     """
     table = with_seed(predictions)
-    true, predicted = class_codes(table, classes)
-    rows, seeds = pd.factorize(table["seed"], sort=True)
-    found = np.zeros((len(seeds), 3, len(classes)))
-    for place, code in enumerate((true, true, predicted)):
-        np.add.at(found[:, place], (rows, code), true == predicted if place == 0 else 1)
+    places, width = tally_places(table, classes)
+    seed, seeds = pd.factorize(table["seed"], sort=True)
+    found = np.zeros((len(seeds), 3, width))
+    for which, (rows, columns) in enumerate(places):
+        np.add.at(found[:, which], (seed[rows], columns), 1)
     return [int(seed) for seed in seeds], found
+
+
+def tally_places(predictions: pd.DataFrame, classes: Sequence[str]) -> tuple[tuple[Places, Places, Places], int]:
+    """What a tally counts (right, of a class, predicted as it), and its number of columns.
+
+    Raises:
+        ValueError: as `confusion`, or what `SetLabels.members` refuses.
+    """
+    if not isinstance(classes, SetLabels):
+        true, predicted = class_codes(predictions, classes)
+        rows, right = np.arange(len(true)), true == predicted
+        return ((rows[right], true[right]), (rows, true), (rows, predicted)), len(classes)
+    if predictions.empty:
+        raise ValueError("there are no predictions to score")
+    has, said = (classes.members(predictions[column]) for column in ("y_true", "y_pred"))  # (N, L) each
+    exact, every = (has == said).all(axis=1), np.ones(len(has), bool)
+    parts = ((has & said, exact), (has, every), (said, every))
+    a, b, c = (np.nonzero(np.column_stack(part)) for part in parts)
+    return ((a[0], a[1]), (b[0], b[1]), (c[0], c[1])), len(classes) + 1
 
 
 def class_codes(predictions: pd.DataFrame, classes: Sequence[str]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -156,10 +197,14 @@ def with_seed(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def score(predictions: pd.DataFrame, classes: Sequence[str]) -> Scores:
-    """All scores of a pooled prediction table (`tallies_by_seed` says what it must look like)."""
+    """All scores of a pooled prediction table (`tallies_by_seed` says what it must look like).
+
+    Of `SetLabels` there is no confusion matrix.
+    """
     seeds, counts = tallies_by_seed(predictions, classes)  # (R, 3, K)
-    matrix = confusion(predictions, classes) / len(seeds)
-    per_seed = {name: metric(counts) for name, metric in METRICS.items()}
+    matrix = () if isinstance(classes, SetLabels) else confusion(predictions, classes) / len(seeds)
+    per_seed = {name: metric(counts) for name, metric in metrics_of(classes).items()}
+    counts = by_class(counts, classes)
     columns = {"precision": precision(counts), "recall": recall(counts), "f1": f1(counts)}  # each (R, K)
     means = {name: _mean_defined(values.T) for name, values in columns.items()}
     rows = tuple(

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from experiments.scoring.label_sets import SetLabels, every_label
 from experiments.scoring.metrics import Scores, precision, score, tallies_by_seed
+from experiments.scoring.statistics import f1_intervals
 from experiments.scoring.summary import score_row
 from preprocessing.artefacts.cells import unguarded
 from preprocessing.csv_rows import Row, read_csv_rows
+from preprocessing.datasets.label_sets import JOIN, names_in, set_text
 from preprocessing.datasets.labels import MOST_CLASSES, class_order
 from preprocessing.errors import DatasetError, UsageError
 
@@ -35,6 +38,7 @@ class Assessment:
         scores: of all clips.
         macro_precision: mean precision over classes, None is n/a. It has been printed under the name UAR.
         notes: what is n/a and why, and what else to know, in words.
+        labels: of a log of sets a row per label, ``name, clips, precision, recall, f1_interval``.
     """
 
     classes: tuple[str, ...]
@@ -42,6 +46,7 @@ class Assessment:
     scores: Scores
     macro_precision: float | None
     notes: tuple[str, ...]
+    labels: tuple[dict[str, Any], ...] = ()
 
 
 def read_log(path: Path) -> pd.DataFrame:
@@ -82,6 +87,45 @@ def read_log(path: Path) -> pd.DataFrame:
     return _checked(path, table).drop(columns="line")
 
 
+def assess_sets(log: pd.DataFrame, labels: Sequence[str] | None = None, least: int = 1) -> Assessment:
+    """The same of a log in which a label is a set of names with ``+`` between them, ``none`` if it is empty.
+
+    Args:
+        log: as `read_log` returns it.
+        labels: their list; None takes all that truly occur in ``least`` clips or more. Others are then not scored.
+        least: see there.
+
+    Raises:
+        UsageError: a set holds a label that is not in ``labels`` or holds one twice, or no label is left.
+    """
+    columns = {column: log[column].map(names_in) for column in ("y_true", "y_pred")}
+    clips = log["clip_id"].nunique() / max(1, len(log))  # several seeds are not more clips
+    counts = columns["y_true"].explode().value_counts() * clips
+    frequent = class_order(str(name) for name, n in counts.items() if round(n) >= least)
+    if labels is None:
+        if not frequent:
+            raise UsageError(f"no label occurs in {least} clips or more: lower --least")
+        for column, lists in columns.items():
+            log = log.assign(**{column: [set_text(n for n in some if n in frequent) for some in lists]})
+    names = SetLabels(labels or frequent)
+    try:
+        scores = score(log, names)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    first = log[log["seed"] == log["seed"].min()]
+    parts, notes = _parts(log)
+    systems = {"all clips": log, **parts, "every label always": first.assign(y_pred=every_label(names))}
+    rows = tuple(score_row(name, table, names) for name, table in systems.items())
+    each = [
+        {**asdict(one), "f1_interval": asdict(interval)}
+        for one, interval in zip(scores.classes, f1_intervals(log, names), strict=True)
+    ]
+    left_out = [] if labels else [name for name in class_order(counts.index) if name not in frequent]
+    if left_out:
+        notes.append(f"labels of fewer than {least} clips are not scored: {', '.join(left_out)}")
+    return Assessment(tuple(names), rows, scores, None, (*scores.undefined, *notes), tuple(each))
+
+
 def assess(log: pd.DataFrame, classes: Sequence[str] | None = None) -> Assessment:
     """Pooled scores of a log over a fixed class list, with BCa intervals over subjects.
 
@@ -110,15 +154,13 @@ def assess(log: pd.DataFrame, classes: Sequence[str] | None = None) -> Assessmen
     scores = score(log, names)
     systems = {"all clips": log}
     notes = list(scores.undefined)
-    datasets = sorted(set(log["dataset"]))
-    if len(datasets) > MOST_DATASETS:
-        notes.append(f"{len(datasets):,} data sets are not scored one by one, at most {MOST_DATASETS} are")
-    parts = {name: log[log["dataset"] == name] for name in datasets if 1 < len(datasets) <= MOST_DATASETS}
-    splits = sorted(set(log["split"])) if "split" in log else []
-    parts |= {f"test set {name}": log[log["split"] == name] for name in splits if 1 < len(splits) <= MOST_DATASETS}
+    parts, more = _parts(log)
     systems |= parts
+    notes += more
     for name in parts:
         notes += [f"{name}: {text}" for text in score(systems[name], names).undefined]
+    if any(JOIN in name for name in names):
+        notes.append(f"labels hold a {JOIN}: if they are sets of labels, add --sets")
     commonest = log["y_true"].value_counts().reindex(list(names), fill_value=0).idxmax()
     systems[f"always {commonest!r}"] = log[log["seed"] == log["seed"].min()].assign(y_pred=commonest)
     if len(set(log["subject"])) == 1:
@@ -129,6 +171,18 @@ def assess(log: pd.DataFrame, classes: Sequence[str] | None = None) -> Assessmen
     mean = np.nanmean(per_class) if np.isfinite(per_class).any() else None
     rows = tuple(score_row(name, table, names) for name, table in systems.items())
     return Assessment(names, rows, scores, None if mean is None else float(mean), tuple(notes))
+
+
+def _parts(log: pd.DataFrame) -> tuple[dict[str, pd.DataFrame], list[str]]:
+    """The clips of each data set and of each test set, where there are several, and what is not shown."""
+    datasets = sorted(set(log["dataset"]))
+    notes = []
+    if len(datasets) > MOST_DATASETS:
+        notes.append(f"{len(datasets):,} data sets are not scored one by one, at most {MOST_DATASETS} are")
+    parts = {name: log[log["dataset"] == name] for name in datasets if 1 < len(datasets) <= MOST_DATASETS}
+    splits = sorted(set(log["split"])) if "split" in log else []
+    parts |= {f"test set {name}": log[log["split"] == name] for name in splits if 1 < len(splits) <= MOST_DATASETS}
+    return parts, notes
 
 
 def class_list(text: str) -> tuple[str, ...]:

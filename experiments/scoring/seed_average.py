@@ -6,13 +6,17 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from experiments.scoring.label_sets import SetLabels
+from preprocessing.datasets.label_sets import PRESENT, set_text
+
 
 def seed_average(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame | None:
     """The predictions of networks that differ in their seed alone, asked together.
 
     Args:
         predictions: ``clip_id, subject, fold, seed, y_true, y_pred`` and ``p_<class>`` for all classes.
-        classes: K names; of equally probable ones the first is answered.
+        classes: K names; of equally probable ones the first is answered. Of `SetLabels` all are that are as probable
+            as not.
 
     Returns:
         The same columns, one row per clip with seed 0; None with one seed or without probabilities, where there is
@@ -24,6 +28,9 @@ def seed_average(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFr
     by_clip = predictions.groupby("clip_id", sort=True)
     means = by_clip[columns].mean()
     facts = by_clip[["subject", "fold", "y_true"]].first()
-    answers = means.to_numpy().argmax(axis=1)
-    table = facts.assign(seed=0, y_pred=[classes[k] for k in answers]).join(means).reset_index()
+    if isinstance(classes, SetLabels):
+        answers = [set_text(n for n, p in zip(classes, row, strict=True) if p >= PRESENT) for row in means.to_numpy()]
+    else:
+        answers = [classes[k] for k in means.to_numpy().argmax(axis=1)]
+    table = facts.assign(seed=0, y_pred=answers).join(means).reset_index()
     return table[["clip_id", "subject", "fold", "seed", "y_true", "y_pred", *columns]]

@@ -16,10 +16,22 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.stats import binomtest, norm
 
-from experiments.scoring.metrics import METRICS, Tally, class_codes, f1, recall, with_seed
+from experiments.scoring.metrics import (
+    METRICS,
+    Metric,
+    Tally,
+    by_class,
+    f1,
+    metrics_of,
+    recall,
+    tally_places,
+    with_seed,
+)
 
 RESAMPLES = 2000
 LEVEL = 0.95
+MOST_UNDEFINED = 0.05
+"""Share of resamples in which the F1 of a class may be undefined, so that the others still make an interval."""
 CELLS = 1 << 22
 """Numbers of a block of resamples: 32 MB each time they are written down."""
 
@@ -63,11 +75,13 @@ class SubjectTallies:
         subjects: S names, sorted.
         rows: (S, R * 3 * K) counts of R seeds and K classes.
         shape: (R, 3, K), see `experiments.scoring.metrics.Tally`.
+        classes: the fixed class list.
     """
 
     subjects: tuple[str, ...]
     rows: csr_array
     shape: tuple[int, int, int]
+    classes: Sequence[str]
 
     def total(self) -> Tally:
         """(R, 3, K) over all subjects."""
@@ -96,7 +110,7 @@ def subject_tallies(predictions: pd.DataFrame, classes: Sequence[str]) -> Subjec
         ValueError: a seed lacks a clip, or what `metrics.tallies_by_seed` refuses.
     """
     table = with_seed(predictions)
-    true, predicted = class_codes(table, classes)
+    counted, width = tally_places(table, classes)
     subject, names = pd.factorize(table["subject"], sort=True)
     seed, seeds = pd.factorize(table["seed"], sort=True)
     clips = csr_array((np.ones(len(table)), (subject, seed)), shape=(len(names), len(seeds)))
@@ -104,13 +118,15 @@ def subject_tallies(predictions: pd.DataFrame, classes: Sequence[str]) -> Subjec
     if (most != least).any():
         uneven = names[int(np.argmax(most != least))]
         raise ValueError(f"{uneven} has a different number of clips under different seeds, wanted the same clips")
-    shape = (len(seeds), 3, len(classes))
-    right = true == predicted
-    places = [np.ravel_multi_index((seed, which, code), shape) for which, code in enumerate((true, true, predicted))]
-    values = np.concatenate([right, np.ones(2 * len(table))])
-    at = (np.tile(subject, 3), np.concatenate(places))
-    rows = csr_array((values, at), shape=(len(names), int(np.prod(shape))))
-    return SubjectTallies(tuple(map(str, names)), rows, shape)
+    shape = (len(seeds), 3, width)
+    places = [
+        np.ravel_multi_index((seed[at], np.full(len(at), which), column), shape)
+        for which, (at, column) in enumerate(counted)
+    ]
+    clip = np.concatenate([at for at, _ in counted])
+    at = (subject[clip], np.concatenate(places))
+    rows = csr_array((np.ones(len(clip)), at), shape=(len(names), int(np.prod(shape))))
+    return SubjectTallies(tuple(map(str, names)), rows, shape, classes)
 
 
 def bootstrap(
@@ -187,32 +203,59 @@ def _intervals(
     people: Sequence[SubjectTallies], metrics: Sequence[str], resamples: int, level: float, seed: int
 ) -> dict[str, Interval]:
     """Of the score of one table, or of that of the first minus that of the second."""
+    known = metrics_of(people[0].classes)
     for name in metrics:
-        if name not in METRICS:
-            raise ValueError(f"metric {name!r} is unknown, wanted one of {', '.join(METRICS)}")
+        if name not in known:
+            raise ValueError(f"metric {name!r} is unknown, wanted one of {', '.join(known)}")
     count, width = len(people[0].subjects), sum(one.rows.shape[1] for one in people)
     resampled: list[list[NDArray[np.float64]]] = [[] for _ in metrics]
     incomplete = np.zeros((len(metrics), len(people)))
     for weights in _weights(count, resamples, seed, width):
         pooled = [one.pooled(weights) for one in people]
         for i, name in enumerate(metrics):
-            resampled[i].append(_score(name, pooled))
-            incomplete[i] += [_incomplete(one, name) for one in pooled]
+            resampled[i].append(_score(known[name], pooled))
+            incomplete[i] += [_incomplete(by_class(one, people[0].classes), name) for one in pooled]
     left_out: list[list[NDArray[np.float64]]] = [[] for _ in metrics]
     for parts in zip(*(one.left_out(max(1, CELLS // width)) for one in people), strict=True):
         for i, name in enumerate(metrics):
-            left_out[i].append(_score(name, parts))
+            left_out[i].append(_score(known[name], parts))
     found = {}
     for i, name in enumerate(metrics):
-        value = float(_score(name, [one.total() for one in people]))
+        value = float(_score(known[name], [one.total() for one in people]))
         low, high = bca(value, np.concatenate(resampled[i]), np.concatenate(left_out[i]), level)
         found[name] = Interval(value, low, high, level, count, resamples, float(incomplete[i].max() / resamples))
     return found
 
 
-def _score(metric: str, tallies: Sequence[Tally]) -> NDArray[np.float64]:
+def f1_intervals(
+    predictions: pd.DataFrame, classes: Sequence[str], resamples: int = RESAMPLES, level: float = LEVEL, seed: int = 0
+) -> list[Interval]:
+    """F1 of each class on its own with its BCa interval over subjects, in the order of ``classes``.
+
+    Resamples in which the F1 of a class is undefined (nobody in them has it, nor is it predicted) are left out;
+    ``Interval.incomplete`` is their share. Above `MOST_UNDEFINED` there is no interval.
+    """
+    people = subject_tallies(predictions, classes)
+
+    def scores(tallies: Tally) -> NDArray[np.float64]:
+        return f1(by_class(tallies, classes)).mean(axis=-2)  # (..., R, K) to (..., K)
+
+    drawn = [scores(people.pooled(w)) for w in _weights(len(people.subjects), resamples, seed, people.rows.shape[1])]
+    resampled = np.concatenate(drawn)  # (B, K)
+    blocks = people.left_out(max(1, CELLS // people.rows.shape[1]))
+    left_out = np.concatenate([scores(one) for one in blocks])  # (S, K)
+    found = []
+    for value, some, without in zip(scores(people.total()), resampled.T, left_out.T, strict=True):
+        undefined = float(np.isnan(some).mean())
+        kept = some[~np.isnan(some)] if undefined <= MOST_UNDEFINED else some
+        low, high = bca(float(value), kept, without, level)
+        found.append(Interval(float(value), low, high, level, len(people.subjects), resamples, undefined))
+    return found
+
+
+def _score(metric: Metric, tallies: Sequence[Tally]) -> NDArray[np.float64]:
     """(..., R, 3, K) to (...): mean over seeds, of the first table minus the others'."""
-    first, *others = (METRICS[metric](one).mean(-1) for one in tallies)
+    first, *others = (metric(one).mean(-1) for one in tallies)
     return np.asarray(first - others[0] if others else first)
 
 

@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 
 from experiments.scoring.calibration import calibration
-from experiments.scoring.metrics import score
+from experiments.scoring.label_sets import SetLabels
+from experiments.scoring.metrics import SET_MEASURES, score
 from experiments.scoring.seed_average import seed_average
-from experiments.scoring.statistics import bootstraps, mcnemar, paired_differences
+from experiments.scoring.statistics import bootstraps, f1_intervals, mcnemar, paired_differences
 
 COLUMNS = ("clip_id", "subject", "fold", "seed", "y_true", "y_pred")
 
@@ -22,7 +23,7 @@ def check_predictions(table: pd.DataFrame, classes: Sequence[str]) -> pd.DataFra
 
     Each clip stands there exactly once per seed; every seed has the same clips with the same labels; a subject's
     clips are all tested in one fold (so the fold that tests a person never trained on that person); labels are
-    classes; probabilities are there for all classes or for none, and sum to 1.
+    classes; probabilities are there for all classes or for none, and sum to 1 (of `SetLabels`, each lies in 0 .. 1).
 
     Raises:
         ValueError: naming the clip, subject or column.
@@ -34,6 +35,9 @@ def check_predictions(table: pd.DataFrame, classes: Sequence[str]) -> pd.DataFra
     if len(twice):
         raise ValueError(f"{twice['clip_id'].iloc[0]} has two predictions under seed {twice['seed'].iloc[0]}")
     for column in ("y_true", "y_pred"):
+        if isinstance(classes, SetLabels):
+            classes.members(table[column])
+            continue
         unknown = sorted(set(table[column]) - set(classes))
         if unknown:
             raise ValueError(f"{column} holds {unknown[0]!r}, wanted one of {', '.join(classes)}")
@@ -59,6 +63,12 @@ def _check_probabilities(table: pd.DataFrame, classes: Sequence[str]) -> None:
         return
     if sorted(found) != sorted(wanted):
         raise ValueError(f"probability columns are {', '.join(found)}, wanted {', '.join(wanted)}")
+    if isinstance(classes, SetLabels):
+        values = table[wanted].to_numpy()
+        outside = np.flatnonzero(~((values >= 0) & (values <= 1)).all(axis=1))
+        if len(outside):
+            raise ValueError(f"{table['clip_id'].iloc[outside[0]]} has a probability that is not in 0 .. 1")
+        return
     sums = table[wanted].sum(axis=1, skipna=False).to_numpy()
     wrong = ~(np.abs(sums - 1) < 1e-3)  # also where it is NaN
     if wrong.any():
@@ -84,15 +94,22 @@ def summarise(
         ``confusion``, ``classes``, ``subjects``, ``by_seed``, ``calibration`` (of the network), ``seed_average`` (its
             seeds asked together: ``row``, and ``difference`` to the mean of their scores; None if there is none),
             ``undefined`` (what is n/a and why), ``datasets`` (rows of each data set where the clips are of several,
-            from the same predictions); with a column ``split`` also ``splits``, the same of each test set.
+            from the same predictions); with a column ``split`` also ``splits``, the same of each test set. Of
+            `SetLabels` the rows of ``classes`` have ``f1_interval``, and ``measures`` says what the scores are called.
     """
     predictions = check_predictions(predictions, classes)
     systems = {name: predictions, **{n: check_predictions(t, classes) for n, t in baselines.items()}}
     scores = score(predictions, classes)
     splits = {} if "split" not in predictions else {"splits": _parts(systems, classes, "split", _splits(predictions))}
+    several = isinstance(classes, SetLabels)
+    rows = [asdict(c) for c in scores.classes]
+    if several:
+        intervals = f1_intervals(predictions, classes)
+        rows = [{**row, "f1_interval": asdict(one)} for row, one in zip(rows, intervals, strict=True)]
     return {
         **splits,
-        "classes": [asdict(c) for c in scores.classes],
+        **({"measures": SET_MEASURES} if several else {}),
+        "classes": rows,
         "rows": [score_row(system, table, classes) for system, table in systems.items()],
         "differences": [_difference(predictions, table, classes, other) for other, table in baselines.items()],
         "confusion": scores.confusion,
@@ -100,7 +117,7 @@ def summarise(
         "undefined": scores.undefined,
         "subjects": _subjects(predictions),
         "datasets": _parts(systems, classes, "dataset", lambda clips: clips.str.partition("/")[0]),
-        "calibration": calibration(predictions, classes),
+        "calibration": None if several else calibration(predictions, classes),
         "seed_average": _seed_average(predictions, classes, name),
     }
 

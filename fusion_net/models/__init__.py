@@ -36,7 +36,19 @@ __all__ = [
 
 RESERVED = (
     *("corpus", "data", "faces", "flow", "images", "inputs", "streams", "evaluation", "fit"),
-    *("majority", "chance", "svm", "image_svm", "mean_kernel", "hoof", "mdmo", "lbp_top", "oracle"),
+    *(
+        "majority",
+        "chance",
+        "svm",
+        "image_svm",
+        "mean_kernel",
+        "hoof",
+        "mdmo",
+        "lbp_top",
+        "oracle",
+        "always",
+        "permuted",
+    ),
 )
 """Sections of the settings that are not a network's: a model of such a name would read another part's settings."""
 

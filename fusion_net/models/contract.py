@@ -62,6 +62,8 @@ class Model(nn.Module):
         TOGETHER: several can be trained at once (`fusion_net.together`): ``forward`` and ``loss`` run under
             `torch.vmap`, draw nothing but by `blocks.Dropout`, and every part of the loss is the mean over the batch of
             something times ``weight``.
+        SETS: may be trained on clips that have several labels or none: the loss goes through
+            `fusion_net.losses.soft_cross_entropy`, which then is a binary cross-entropy of each label.
     """
 
     Settings: ClassVar[type[Any]]
@@ -70,6 +72,7 @@ class Model(nn.Module):
     COLUMNS: ClassVar[Mapping[str, str]] = MappingProxyType({})
     SECTIONS: ClassVar[Sequence[str]] = ()
     TOGETHER: ClassVar[bool] = False
+    SETS: ClassVar[bool] = True
 
     def __init__(self, settings: Any, classes: tuple[str, ...], inputs: tuple[InputUse, ...]) -> None:
         super().__init__()

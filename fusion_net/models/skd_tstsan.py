@@ -169,6 +169,7 @@ class SKDTSTSAN(Model):
 
     Settings = SKDSettings
     TITLE = "SKD-TSTSAN"
+    SETS = False  # its pupils learn from the softmax of the last head
     DEFAULTS: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType({"evaluation": {"input_size": 96}})
 
     def __init__(self, settings: SKDSettings, classes: tuple[str, ...], inputs: tuple[InputUse, ...]) -> None:

@@ -119,6 +119,11 @@ class LabelRule:
     classes: tuple[str, ...]
     labels: Callable[[pd.DataFrame], pd.Series]
 
+    @property
+    def sets(self) -> bool:
+        """Whether a clip may have several of the classes or none, see `label_sets`."""
+        return False
+
     def apply(self, manifest: pd.DataFrame) -> tuple[tuple[str, ...], pd.DataFrame]:
         """The classes, and the usable rows that have one, with it in the column ``label``.
 

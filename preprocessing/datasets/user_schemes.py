@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from preprocessing.artefacts.plain import near, parse_toml
+from preprocessing.datasets import label_sets
 from preprocessing.datasets.kinds import Dataset, UserSchemes
 from preprocessing.datasets.labels import Scheme
 from preprocessing.errors import UsageError
@@ -56,7 +57,7 @@ def _of_dataset(name: str, schemes: Any, datasets: Mapping[str, Dataset], path: 
     for scheme in schemes:
         if scheme in own:
             raise UsageError(f"label schemes {path}: {name} has a scheme {scheme!r} already; choose another name")
-        if scheme == "none" or not _NAME.fullmatch(scheme):
+        if scheme in ("none", *label_sets.SCHEMES) or not _NAME.fullmatch(scheme):
             raise UsageError(f"label schemes {path}: {scheme!r} cannot be the name of a scheme; choose a word")
     return {scheme: _scheme(classes, f"label schemes {path}: [{name}.{scheme}]") for scheme, classes in schemes.items()}
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -78,6 +79,23 @@ def toy_data() -> ClipTensors:
     }
     kinds = dict.fromkeys(("flow_grid", "hoof", "mdmo", "lbp_top", "true_peaks"), "features")
     return ClipTensors(ids, subjects, labels, CLASSES, inputs, kinds)
+
+
+@pytest.fixture(scope="session")
+def set_data(toy_data: ClipTensors) -> ClipTensors:
+    """The toy clips with labels of which a clip may have several: each brightens a feature and a corner of its own."""
+    n = len(toy_data)
+    targets = (torch.rand(n, len(CLASSES), generator=torch.Generator().manual_seed(3)) < 0.4).float()
+    features = torch.randn(n, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
+    features[:, : len(CLASSES)] += 4 * targets
+    images = 0.3 * torch.randn(2, n, 3, 16, 16, generator=torch.Generator().manual_seed(5))
+    for k, (top, left) in enumerate(((0, 4), (9, 0), (9, 9))):
+        images[:, :, :, top : top + 7, left : left + 7] += 2 * targets[:, k, None, None, None]
+    inputs = {"temporal_ranked": images[0], "motion_intensity": images[1], "flow_grid": features}
+    unlabelled = torch.full((n,), -1)
+    return dataclasses.replace(
+        toy_data, labels=unlabelled, inputs=inputs, kinds={"flow_grid": "features"}, targets=targets
+    )
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fusion_net.losses import class_weights, smooth_targets, soft_cross_entropy
+from fusion_net.losses import class_weights, set_targets, smooth_targets, soft_cross_entropy
 
 
 @given(labels=st.lists(st.integers(0, 4), min_size=1, max_size=40), smoothing=st.floats(0, 0.9))
@@ -74,3 +74,21 @@ def test_arguments_that_make_no_sense_are_refused() -> None:
         class_weights(torch.tensor([0]), 3, "effective", 1.0)
     with pytest.raises(ValueError, match="smoothing"):
         smooth_targets(torch.tensor([0]), 3, 1.0)
+
+
+def test_a_weight_for_each_class_makes_each_class_a_question_of_its_own() -> None:
+    logits, target = torch.randn(5, 3), (torch.rand(5, 3) < 0.5).float()
+    weight = torch.rand(5, 3)
+    wanted = torch.nn.functional.binary_cross_entropy(logits.sigmoid(), target, weight)
+    assert torch.allclose(soft_cross_entropy(logits, target, weight), wanted, atol=1e-6)
+
+
+def test_clips_with_a_label_weigh_as_much_as_those_without() -> None:
+    targets = torch.zeros(10, 3)
+    targets[:2, 0] = 1  # the third label is in no clip, the second in all
+    targets[:, 1] = 1
+    smoothed, weights = set_targets(targets, smoothing=0.2)
+    assert weights[:2, 0].sum() == pytest.approx(float(weights[2:, 0].sum()))
+    assert torch.allclose(weights.mean(dim=0), torch.ones(3))
+    assert torch.allclose(smoothed, targets * 0.8 + 0.1)
+    assert (set_targets(targets, 0, "none")[1] == 1).all()

@@ -10,7 +10,7 @@ import pytest
 from dynamic_images.clip_input import NoSettings
 from experiments.config import all_sections, offline_sections
 from experiments.runs.classical import ClassicalSystem
-from experiments.runs.system_registry import BASELINES, CLASSICAL, find_system, make_system, system_names
+from experiments.runs.system_registry import BASELINES, CLASSICAL, SET_BASELINES, find_system, make_system, system_names
 from experiments.runs.systems import Network
 from fusion_net import AFN, FDP, MODELS, AFNSettings, FitSettings
 from fusion_net.models import RESERVED
@@ -21,7 +21,7 @@ def test_networks_come_first_and_every_name_is_found() -> None:
     names = list(system_names())
     assert names == [*MODELS, *CLASSICAL] and names[:2] == ["afn", "fdp"]
     assert [find_system(name) for name in names] == [*MODELS.values(), *CLASSICAL.values()]
-    assert set(BASELINES) <= set(CLASSICAL)
+    assert {*BASELINES, *SET_BASELINES} <= set(CLASSICAL)
 
 
 def test_an_unknown_name_is_told_with_those_that_there_are() -> None:
