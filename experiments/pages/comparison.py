@@ -123,28 +123,45 @@ def check_comparable(runs: Sequence[ComparedRun]) -> None:
 
 
 def compare(runs: Sequence[ComparedRun]) -> dict[str, Any]:
-    """Everything on the page that is a number: ``rows``, ``pairs``, ``classes``, ``subjects``, ``clips``.
+    """Everything on the page that is a number: ``rows``, ``pairs``, ``splits``, ``classes``, ``subjects``, ``clips``.
 
     ``pairs`` hold for each two runs the second minus the first: scores with paired bootstrap intervals over subjects
-    (`paired_difference`), and McNemar's test for each seed that both have.
+    (`paired_difference`), and McNemar's test for each seed that both have. ``splits`` are rows and pairs of each test
+    set of an official split. ``measures`` says what the scores are called.
     """
     classes = class_list(runs[0].about)
     return {
-        "rows": [
-            {
-                "name": run.name,
-                "model": run.about["title"],
-                "seeds": run.predictions["seed"].nunique(),
-                **bootstraps(run.predictions, classes),
-                "cost": None if run.cost is None else asdict(run.cost),
-            }
-            for run in runs
-        ],
+        "measures": SET_MEASURES if isinstance(classes, SetLabels) else MEASURES,
+        "rows": [_row(run, classes) for run in runs],
         "pairs": [_pair(a, b, classes) for a, b in combinations(runs, 2)],
+        "splits": _splits(runs, classes),
         "classes": _by_class(runs, classes),
         "subjects": _by_subject(runs),
         "clips": _disagreements(runs),
     }
+
+
+def _row(run: ComparedRun, classes: Sequence[str]) -> dict[str, Any]:
+    return {
+        "name": run.name,
+        "model": run.about["title"],
+        "seeds": run.predictions["seed"].nunique(),
+        **bootstraps(run.predictions, classes),
+        "cost": None if run.cost is None else asdict(run.cost),
+    }
+
+
+def _splits(runs: Sequence[ComparedRun], classes: Sequence[str]) -> list[dict[str, Any]]:
+    """Rows and pairs of each test set, where all runs have the same two or more."""
+    if not all("split" in run.predictions for run in runs):
+        return []
+    names = sorted(set(runs[0].predictions["split"]))
+    found = []
+    for name in names if len(names) > 1 else ():
+        part = [replace(run, predictions=run.predictions[run.predictions["split"] == name]) for run in runs]
+        pairs = [_pair(a, b, classes) for a, b in combinations(part, 2)]
+        found.append({"split": name, "rows": [_row(run, classes) for run in part], "pairs": pairs})
+    return found
 
 
 def write_comparison(runs: Sequence[ComparedRun], path: Path) -> dict[str, Any]:
@@ -152,16 +169,14 @@ def write_comparison(runs: Sequence[ComparedRun], path: Path) -> dict[str, Any]:
     numbers = compare(runs)
     page = page_environment(Path(__file__).parent / "templates").get_template("compare.html")
     names = [run.name for run in runs]
-    measures = SET_MEASURES if runs[0].about.get("sets") else MEASURES
     first = runs[0].predictions
     text = page.render(
         **numbers,
         names=names,
-        measures=measures,
         n_clips=first["clip_id"].nunique(),
         n_subjects=first["subject"].nunique(),
         most=MOST_CLIPS,
-        figures=[_forest(numbers["rows"], measures["uf1"]), _subject_figure(numbers["subjects"], names)],
+        figures=[_forest(numbers["rows"], numbers["measures"]["uf1"]), _subject_figure(numbers["subjects"], names)],
         notes=_notes(runs),
     )
     write_text(path, text)
@@ -169,17 +184,26 @@ def write_comparison(runs: Sequence[ComparedRun], path: Path) -> dict[str, Any]:
 
 
 def markdown(numbers: Mapping[str, Any]) -> str:
-    """Scores and cost of the runs, and their differences, as two tables for a README."""
-    lines = ["| run | accuracy | UF1 | UAR | seeds | parameters | multiply-adds | s per epoch | ms per clip |"]
+    """Scores and cost of the runs, and their differences, as two tables for a README; then those of each test set."""
+    titles = numbers["measures"].values()
+    head = " | ".join(title.lower() if title == MEASURES["accuracy"] else title for title in titles)
+    lines = [f"| run | {head} | seeds | parameters | multiply-adds | s per epoch | ms per clip |"]
     lines.append("|---|---|---|---|---:|---:|---:|---:|---:|")
     for row in numbers["rows"]:
         scores = " | ".join(_text(row[measure]) for measure in METRICS)
         lines.append(f"| {row['name']} | {scores} | {row['seeds']} | {_cost_cells(row['cost'])} |")
-    lines += ["", "| difference | accuracy | UF1 | UAR | McNemar p, by seed |", "|---|---|---|---|---|"]
+    lines += ["", f"| difference | {head} | McNemar p, by seed |", "|---|---|---|---|---|"]
     for pair in numbers["pairs"]:
         scores = " | ".join(_text(pair[measure], sign="+") for measure in METRICS)
         tests = ", ".join(f"{test['p_value']:.3f}" for test in pair["mcnemar"]) or "no common seed"
         lines.append(f"| {pair['second']} minus {pair['first']} | {scores} | {tests} |")
+    for part in numbers["splits"]:
+        lines += ["", f"| {part['split']} | {head} |", "|---|---|---|---|"]
+        for row in part["rows"]:
+            lines.append(f"| {row['name']} | {' | '.join(_text(row[measure]) for measure in METRICS)} |")
+        for pair in part["pairs"]:
+            scores = " | ".join(_text(pair[measure], sign="+") for measure in METRICS)
+            lines.append(f"| {pair['second']} minus {pair['first']} | {scores} |")
     return "\n".join(lines).replace("-0.", "−0.") + "\n"
 
 

@@ -27,10 +27,11 @@ def seed_average(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFr
         return None
     by_clip = predictions.groupby("clip_id", sort=True)
     means = by_clip[columns].mean()
-    facts = by_clip[["subject", "fold", "y_true"]].first()
+    kept = ["subject", "fold", *(["split"] if "split" in predictions else []), "y_true"]
+    facts = by_clip[kept].first()
     if isinstance(classes, SetLabels):
         answers = [set_text(n for n, p in zip(classes, row, strict=True) if p >= PRESENT) for row in means.to_numpy()]
     else:
         answers = [classes[k] for k in means.to_numpy().argmax(axis=1)]
     table = facts.assign(seed=0, y_pred=answers).join(means).reset_index()
-    return table[["clip_id", "subject", "fold", "seed", "y_true", "y_pred", *columns]]
+    return table[["clip_id", "subject", "fold", "seed", *kept[2:], "y_pred", *columns]]

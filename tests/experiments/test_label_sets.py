@@ -180,7 +180,8 @@ def test_a_run_on_units_is_resumed_and_compared() -> None:
     mer("train", "casme2+casme+4dme", *QUICK, *LISTED)
     assert {path: path.stat().st_mtime_ns for path in run.glob("folds/*/done.json")} == before
     mer("train", "casme2+casme+4dme", "--model", "svm", "--name", "svm", *CHEAP, *LISTED)
-    assert "svm minus casme2+casme+4dme-afn" in mer("compare", str(run), "runs/svm", "--no-cost")
+    said = mer("compare", str(run), "runs/svm", "--no-cost")
+    assert "svm minus casme2+casme+4dme-afn" in said and "| run | Exact sets | Macro F1 | Mean recall |" in said
 
 
 @pytest.mark.usefixtures("caches")

@@ -148,10 +148,14 @@ def test_a_table_of_ones_own_is_trained_resumed_scored_and_compared(tmp_path: Pa
     assert (run / "metrics.json").read_bytes() == before
     scored = mer("score", str(run / "predictions.csv"))
     assert "test set test_a" in scored and "test set test_b" in scored
-    mer("train", "streams", "--model", "svm", "--name", "svm", *OFFICIAL)
-    assert "svm minus streams-afn" in mer("compare", str(run), "runs/svm", "--no-cost")
+    mer("train", "streams", "--jobs", "1", "--model", "svm", "--name", "svm", *OFFICIAL)
+    compared = mer("compare", str(run), "runs/svm", "--no-cost")
+    assert compared.count("svm minus streams-afn") == 3 and "| test_b | accuracy | UF1 | UAR |" in compared
+    assert "Test sets" in Path("runs/compare/streams-afn_svm.html").read_text("utf-8")
+    together = mer("compare", str(run), "runs/svm", "--no-cost", "--seed-average")
+    assert "| test_b | accuracy | UF1 | UAR |" in together
     within = ("--set", "evaluation.protocol=official_train", "--set", "evaluation.k=2")
-    mer("train", "streams", "--model", "svm", "--name", "within", *within)
+    mer("train", "streams", "--jobs", "1", "--model", "svm", "--name", "within", *within)
     assert set(pd.read_csv("runs/within/predictions.csv")["subject"]) == {f"streams/{i}" for i in range(4)}
 
 
