@@ -169,9 +169,18 @@ def told_clip_by_clip(step: Step, total: int) -> Callable[[dict[str, Any]], None
 
 
 def label_rule(paths: DatasetPaths, config: Config) -> LabelRule:
-    """Which class each clip of a manifest belongs to, as ``evaluation.scheme`` and ``evaluation.schemes`` say."""
+    """Which class each clip of a manifest belongs to, as ``evaluation.scheme`` and ``evaluation.schemes`` say.
+
+    Raises:
+        UsageError: action units of the corpus without information: only its emotions are permuted.
+    """
     evaluation = config["evaluation"]
     if evaluation.scheme in (ACTION_UNITS, BY_SIDE):
+        if paths.dataset.name == SYNTHETIC and config["corpus"].null:
+            raise UsageError(
+                "--null permutes the emotions of the drawn clips, not their action units: leave it out, and compare "
+                "with the floor `permuted`, which every run on action units shows"
+            )
         return action_unit_rule(evaluation.units, evaluation.unit_clips, evaluation.scheme == BY_SIDE)
     joint = evaluation.scheme == JOINT
     schemes = read_schemes(evaluation.schemes, DATASETS)

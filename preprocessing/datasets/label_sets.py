@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from preprocessing.artefacts.manifest import words
 from preprocessing.datasets.labels import LabelRule
 from preprocessing.datasets.reading.action_units import ActionUnit, parse
+from preprocessing.datasets.reading.cells import Cell
 from preprocessing.errors import DatasetError
 
 JOIN, NONE = "+", "none"
@@ -97,7 +97,7 @@ def action_unit_rule(units: Sequence[int] | None = None, least: int = LEAST, by_
 
     def labels(manifest: pd.DataFrame) -> pd.Series:
         cells = manifest.get("action_units", pd.Series(index=manifest.index, dtype=object))
-        found = [_units(words(cell), by_side) for cell in cells]
+        found = [_units(cell, by_side) for cell in cells]
         return pd.Series(found, index=manifest.index, dtype=object)
 
     sides = ("", "L", "R") if by_side else ("",)
@@ -121,7 +121,7 @@ def joint_rule(base: LabelRule) -> SetRule:
     return SetRule(f"{JOINT}, {base.name}", base.classes, labels)
 
 
-def _units(cell: str, by_side: bool) -> tuple[str, ...] | None:
+def _units(cell: Cell, by_side: bool) -> tuple[str, ...] | None:
     """Names of the units in a manifest's cell, None if nothing is coded there."""
     units, _ = parse(cell)
     sure = [unit for unit in units if unit.certain and not unit.constant]

@@ -199,6 +199,7 @@ def test_joint_emotions_are_trained_on_and_not_dropped_in_silence() -> None:
     ("words", "message", "code"),
     [
         (("train", "4dme", "--final", *UNITS, "--set", "evaluation.unit_clips=2"), "mer train --final is for clips", 2),
+        (("train", "--null", *UNITS), "permutes the emotions of the drawn clips, not their action units", 2),
         (("train", "4dme", "--set", "evaluation.units=[4]"), "units and unit_clips have no effect with scheme None", 2),
         (("train", "4dme", *UNITS, "--set", "evaluation.units=[]"), "wanted numbers of action units", 2),
         (("train", "4dme", *UNITS, "--set", "evaluation.unit_clips=99"), "no label occurs in 99 clips or more", 1),

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from preprocessing.artefacts.manifest import read_manifest, write_manifest
 from preprocessing.datasets import DATASETS
 from preprocessing.datasets.label_sets import action_unit_rule, joint_rule, names_in
 from preprocessing.errors import DatasetError, UsageError
@@ -45,6 +46,12 @@ def test_a_list_of_units_holds_whatever_occurs() -> None:
     classes, rows = action_unit_rule([1, 4, 12]).apply(manifest(CELLS))
     assert classes == ("AU1", "AU4", "AU12")
     assert list(rows["label"]).count("none") == 2
+
+
+def test_a_column_of_numbers_is_read_as_it_was_written(tmp_path: Path) -> None:
+    """With a gap among them, a program that reads the table makes 4.0 of 4."""
+    write_manifest(tmp_path, manifest(["4", "12", None]).to_dict("records"))
+    assert list(action_unit_rule(least=1).apply(read_manifest(tmp_path))[1]["label"]) == ["AU4", "AU12"]
 
 
 def test_sides_are_told_apart_if_asked_for() -> None:
