@@ -219,6 +219,12 @@ def train(
     name_of_run: Annotated[str | None, typer.Option("--name", help="Name of the run; default DATASET-MODEL.")] = None,
     final: Annotated[bool, typer.Option("--final", help="Then train on all subjects: a model to use.")] = False,
     to: Annotated[Path | None, typer.Option("--out", help="Its folder; default runs/NAME/model.")] = None,
+    jitter: Annotated[
+        int, typer.Option(min=0, help="Move onset and apex of the test clips by up to so many frames.")
+    ] = 0,
+    neighbours: Annotated[
+        int, typer.Option(min=0, help="Average the answers to test clips whose onset is moved by -n … n frames.")
+    ] = 0,
     judge: Annotated[bool, typer.Option(help="With --no-judge, a --final model without a result behind it.")] = True,
     *,
     data: DataOptions,
@@ -232,9 +238,12 @@ def train(
     from experiments.runs.run import Run
 
     changes = [f"evaluation.seeds={seeds}"] if seeds else []
+    moved = {"jitter": jitter, "neighbours": neighbours}
+    changes += [f"evaluation.{key}={value}" for key, value in moved.items() if value]
     settings = data.settings(changes, model)
     paths = preparation.dataset_paths(name, settings, data.root, data.cache)
-    run = Run(run_folder(name_of_run or f"{paths.name}-{model}"))
+    end = "".join(f"-{key}{value}" for key, value in moved.items() if value)
+    run = Run(run_folder(name_of_run or f"{paths.name}-{model}{end}"))
     with workplace(cluster, jobs, *paths.shared(run.folder)) as at_once:
         if final:
             result = workflow.final(paths, settings, model, run, to or run.model, at_once, show, judge)
@@ -396,6 +405,10 @@ def ablate(
     folds: Annotated[
         int | None, typer.Option(min=2, help="So many folds of whole subjects instead of leaving one out: quicker.")
     ] = None,
+    robustness: Annotated[
+        bool,
+        typer.Option("--robustness", help="Disturb the test clips instead: labels, frame rate, blur, JPEG, shift."),
+    ] = False,
     *,
     data: DataOptions,
     jobs: JobsHere = 0,
@@ -408,9 +421,10 @@ def ablate(
     changes += ["evaluation.protocol=k_fold", f"evaluation.k={folds}"] if folds else []
     settings = data.settings(changes, model)
     paths = preparation.dataset_paths(name, settings, data.root, data.cache)
-    folder = run_folder(name_of_run or f"{paths.name}-{model}-ablation")
+    folder = run_folder(name_of_run or f"{paths.name}-{model}-{'robustness' if robustness else 'ablation'}")
+    work = workflow.robustness_card if robustness else workflow.ablation
     with workplace(cluster, jobs, *paths.shared(folder)) as at_once:
-        table = workflow.ablation(paths, settings, model, folder, at_once, show)
+        table = work(paths, settings, model, folder, at_once, show)
     out.print(table, markup=False)
 
 

@@ -40,6 +40,9 @@ class EvaluationSettings:
             ``train`` of a data set that its makers divided, ``official_train`` groups of subjects within ``train``.
         k: number of folds of ``k_fold`` (None takes ten) and ``official_train`` (five). It has no effect on the others
             and is refused there.
+        jitter: onset and apex of every *test* clip are moved by whole numbers of frames up to this, drawn once per
+            clip; training clips stay as annotated. 0 leaves the test clips too.
+        neighbours: every test clip is shown with its onset moved by -n … n frames, and the answers are averaged.
     """
 
     seeds: int = 3
@@ -50,8 +53,14 @@ class EvaluationSettings:
     unit_clips: int = LEAST
     protocol: Literal["loso", "k_fold", "leave_one_dataset_out", "official_split", "official_train"] = "loso"
     k: int | None = None
+    jitter: int = 0
+    neighbours: int = 0
 
     def __post_init__(self) -> None:
+        if min(self.jitter, self.neighbours) < 0 or (self.jitter and self.neighbours):
+            raise ValueError(
+                f"evaluation: jitter is {self.jitter} and neighbours {self.neighbours}, wanted one of them, above 0"
+            )
         if self.seeds < 1:
             raise ValueError(f"evaluation: seeds is {self.seeds}, wanted 1 or more")
         if not 16 <= self.input_size <= 512:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from dynamic_images.clip_input import InputUse
+from dynamic_images.disturbances import Disturbance, build_disturbed
 from dynamic_images.input_cache import build_inputs, fitting_inputs
 from dynamic_images.kinds import build_artefacts, may_mirror
 from dynamic_images.noise_floor import noise_notes
@@ -17,7 +18,9 @@ from experiments.config import Config, fitted_to
 from experiments.progress import Progress, Step
 from experiments.runs import provenance
 from preprocessing.artefacts.clip_folder import Damage
+from preprocessing.artefacts.files import scratch_path
 from preprocessing.artefacts.manifest import MANIFEST, read_manifest
+from preprocessing.artefacts.members import write_members
 from preprocessing.datasets import DATASETS, Composite, Dataset, DataSettings, LabelRule, find_dataset, read_schemes
 from preprocessing.datasets.composite_check import differences
 from preprocessing.datasets.composites import CompositeRule, count, join
@@ -261,19 +264,56 @@ def fitted_uses(paths: DatasetPaths, uses: Sequence[InputUse], given: Given) -> 
 
 
 def labelled_tensors(
-    paths: DatasetPaths, config: Config, uses: Sequence[InputUse], jobs: int = 1, given: Given | None = None
+    paths: DatasetPaths,
+    config: Config,
+    uses: Sequence[InputUse],
+    jobs: int = 1,
+    given: Given | None = None,
+    manifest: pd.DataFrame | None = None,
 ) -> ClipTensors:
-    """The labelled clips of a cache with these inputs; clips that the label scheme leaves out are not among them."""
+    """The labelled clips of a cache with these inputs; clips that the label scheme leaves out are not among them.
+
+    ``manifest`` is that of the cache if it is not given.
+    """
     import torch  # takes seconds to load; offline commands do without
 
     from fusion_net.inputs import load_clips
 
     given = given or {}
     rule = label_rule(paths, config)
-    classes, manifest = rule.apply(read_manifest(paths.cache))
+    classes, manifest = rule.apply(read_manifest(paths.cache) if manifest is None else manifest)
     stored = [one for one in {one.label: one for one in uses}.values() if one.name not in given]
     size = config["evaluation"].input_size
     data = load_clips(manifest, paths.cache, stored, classes, list(manifest["label"]), size, jobs, rule.sets)
     wanted = [one for one in uses if one.name in given]
     further = {one.name: torch.from_numpy(given[one.name](data.clip_ids)) for one in wanted}
     return replace(data, inputs={**data.inputs, **further}, kinds={**data.kinds, **{o.name: o.kind for o in wanted}})
+
+
+def disturbed_tensors(
+    paths: DatasetPaths,
+    config: Config,
+    uses: Sequence[InputUse],
+    disturbances: Sequence[Disturbance],
+    jobs: int,
+    progress: Progress,
+) -> dict[str, ClipTensors]:
+    """The labelled clips under each disturbance, by its name; what is written for them is removed again.
+
+    Raises:
+        UsageError: clips without frames, which cannot be disturbed.
+    """
+    if not paths.dataset.has_frames:
+        raise UsageError(f"clips of {paths.dataset.name} have no frames that could be moved or disturbed")
+    manifest = read_manifest(paths.cache)
+    clip_ids = list(manifest.loc[manifest["status"] == "ok", "clip_id"])
+    found = {}
+    for one in disturbances:
+        with scratch_path(paths.cache) as scratch, progress(f"test clips: {one.name}") as step:
+            scratch.mkdir(parents=True)
+            several = {clip_id.split("/", 1)[0] for clip_id in clip_ids}
+            write_members(scratch, {name: name for name in sorted(several)} if len(several) > 1 else {})
+            for done, clip_id in enumerate(build_disturbed(paths.cache, scratch, clip_ids, one, jobs), start=1):
+                step(done, len(clip_ids), clip_id)
+            found[one.name] = labelled_tensors(replace(paths, cache=scratch), config, uses, jobs, manifest=manifest)
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from experiments.preparation import (
     bring_up_to_date,
     data_summary,
     dataset_paths,
+    disturbed_tensors,
     fitted_uses,
     label_rule,
     labelled_tensors,
@@ -33,6 +35,7 @@ from preprocessing.errors import ToolkitError, UsageError
 from preprocessing.synthetic.painted import is_painted
 
 if TYPE_CHECKING:
+    from dynamic_images.clip_input import InputUse
     from experiments.runs.systems import System
     from fusion_net.inputs import ClipTensors
 
@@ -95,7 +98,27 @@ def prepare(
         check_alike(paths.cache, data.clip_ids)
     protocol = find_protocol(config["evaluation"].protocol, config["evaluation"].k, data.splits)
     protocol(data.subjects)  # too few subjects: tell it now
+    if baselines:
+        stored = [one for one in uses if one.name not in given]
+        data = _with_moved_labels(paths, config, stored, data, jobs, progress)
     return Job(paths, config, own, data, protocol, others)
+
+
+def _with_moved_labels(
+    paths: DatasetPaths, config: Config, uses: Sequence[InputUse], data: ClipTensors, jobs: int, progress: Progress
+) -> ClipTensors:
+    """The clips with the versions of them that are tested in their place, as ``evaluation`` says."""
+    from dynamic_images.disturbances import Disturbance
+    from experiments.runs.versions import with_versions
+
+    jitter, reach = config["evaluation"].jitter, config["evaluation"].neighbours
+    if not jitter and not reach:
+        return data
+    moves = [Disturbance("jitter", jitter)] if jitter else []
+    moves += [Disturbance("onset", by) for by in range(-reach, reach + 1) if by]
+    versions = disturbed_tensors(paths, config, uses, moves, jobs, progress)
+    own = {"as-recorded": data.only(one.name for one in uses)} if reach else {}
+    return with_versions(data, {**own, **versions})
 
 
 def _given(paths: DatasetPaths) -> Given:
@@ -290,6 +313,41 @@ def _ablation(paths: DatasetPaths, config: Config, model: str, folder: Path, job
         table = ablate(
             data, systems, folder, seeds=job.seeds, jobs=job.jobs(jobs), protocol=job.protocol, progress=step
         )
+    return markdown(table)
+
+
+def robustness_card(
+    paths: DatasetPaths, config: Config, model: str, folder: Path, jobs: int, progress: Progress
+) -> str:
+    """A system trained on clips as recorded and tested on disturbed ones; returns the table as Markdown.
+
+    Raises:
+        FolderInUseError: another process is at work in ``folder``.
+        UsageError: clips without frames, or settings that change the test clips themselves.
+    """
+    with Run(folder).locked("mer ablate --robustness"):
+        return _robustness_card(paths, config, model, folder, jobs, progress)
+
+
+def _robustness_card(
+    paths: DatasetPaths, config: Config, model: str, folder: Path, jobs: int, progress: Progress
+) -> str:
+    from dynamic_images.disturbances import CARD
+    from experiments.runs.robustness import markdown, robustness
+    from experiments.runs.versions import with_versions
+
+    if config["evaluation"].jitter or config["evaluation"].neighbours:
+        raise UsageError("--robustness moves labels itself: leave evaluation.jitter and evaluation.neighbours at 0")
+    job = prepare(paths, config, model, jobs, progress)
+    given = _given(paths)
+    uses = [one for one in job.system.inputs if one.name not in given]
+    if not uses:
+        raise UsageError(f"--robustness has no effect on {model}: it looks at no clip")
+    versions = disturbed_tensors(paths, job.config, uses, CARD, jobs, progress)
+    data = with_versions(job.data, versions)
+    write_text(folder / "config.toml", job.config.to_toml())
+    with progress("training folds") as step:
+        table = robustness(data, job.system, folder, job.seeds, job.jobs(jobs), job.protocol, step)
     return markdown(table)
 
 

@@ -80,6 +80,7 @@ ROOMS = (
     "dynamic_images/clip_input",
     "dynamic_images/descriptors",
     "dynamic_images/inputs",
+    "dynamic_images/disturbances",
     "dynamic_images/input_cache",
     "dynamic_images/pipeline",
     "dynamic_images/kinds",

@@ -31,6 +31,7 @@ from experiments.runs.run import (
     write_json,
 )
 from experiments.runs.systems import Answers, Fitted, Network, System
+from experiments.runs.versions import MARK, answers_of, versions_of, with_inputs
 from experiments.scoring.label_sets import SetLabels
 from experiments.scoring.protocols import Fold, Protocol, check_folds, describe, leave_one_subject_out
 from experiments.scoring.summary import COLUMNS, check_predictions, summarise
@@ -137,8 +138,8 @@ def run_folds(
             `check_folds` refuses, or several processes on one accelerator.
         FolderInUseError: another process is at work in the run.
     """
-    data = data.only(one.name for one in system.inputs)
-    _check(data, folds, seeds, jobs, system)
+    data = with_inputs(data, [one.name for one in system.inputs])
+    check_task(data, folds, seeds, jobs, system)
     keys = fold_keys(data, folds, seeds, system)
     link = {} if cache is None else {"cache": run.link_to(cache)}
     with run.locked("training folds"):
@@ -155,7 +156,9 @@ def run_folds(
             done += 1
             if progress:
                 progress(done, len(keys), name)
-        return _pool(run, keys, class_list(data))
+        pooled, warned = read_back(run, keys, class_list(data))
+        write_text(run.predictions_file, to_csv(pooled))
+        return pooled, warned
 
 
 def train_fold(data: ClipTensors, fold: Fold, seed: int, system: System) -> FoldResult:
@@ -163,14 +166,16 @@ def train_fold(data: ClipTensors, fold: Fold, seed: int, system: System) -> Fold
 
     Test clips are first touched when training is over.
     """
-    data = data.only(one.name for one in system.inputs)
+    names = [one.name for one in system.inputs]
+    data = with_inputs(data, names)
     with recorded_warnings() as caught:
-        fitted = system.fit(subset(data, fold.train), seed, fold.subject)
-        answers = fitted.answer(subset(data, fold.test))
-    return _result(fitted, answers, fold, seed, caught)
+        fitted = system.fit(subset(data.only(names), fold.train), seed, fold.subject)
+        answers = answers_of(fitted, subset(data, fold.test), names)
+    return result_of(fitted, answers, fold, seed, caught)
 
 
-def _result(fitted: Fitted, answers: Answers, fold: Fold, seed: int, caught: Sequence[str]) -> FoldResult:
+def result_of(fitted: Fitted, answers: Answers, fold: Fold, seed: int, caught: Sequence[str]) -> FoldResult:
+    """The answers of a fold with its name and seed."""
     table = answers.table.copy()
     table.insert(2, "fold", fold.name)
     table.insert(3, "seed", seed)
@@ -252,13 +257,15 @@ def groups(tasks: Sequence[Task], batch_size: int, slots: int) -> list[list[Task
 
 
 def _train_group(data: ClipTensors, run: Run, system: Network, group: Sequence[Task]) -> Iterator[str]:
+    names = [one.name for one in system.inputs]
     with one_thread():
         with recorded_warnings() as together:
-            fitted = system.fit_together(data, [(fold.train, seed, fold.subject) for seed, fold, _ in group])
+            own = data.only(names)
+            fitted = system.fit_together(own, [(fold.train, seed, fold.subject) for seed, fold, _ in group])
         for one, (seed, fold, key) in zip(fitted, group, strict=True):
             with recorded_warnings() as caught:
-                answers = one.answer(subset(data, fold.test))
-            yield _keep(run, seed, fold, key, _result(one, answers, fold, seed, [*together, *caught]))
+                answers = answers_of(one, subset(data, fold.test), names)
+            yield _keep(run, seed, fold, key, result_of(one, answers, fold, seed, [*together, *caught]))
 
 
 def _keep(run: Run, seed: int, fold: Fold, key: str, result: FoldResult) -> str:
@@ -267,7 +274,7 @@ def _keep(run: Run, seed: int, fold: Fold, key: str, result: FoldResult) -> str:
     return f"seed {seed}, {fold.subject}: {(table['y_true'] == table['y_pred']).sum()} of {len(table)} right"
 
 
-def _pool(run: Run, keys: dict[tuple[int, Fold], str], classes: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
+def read_back(run: Run, keys: dict[tuple[int, Fold], str], classes: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
     """All folds as one table, read back from disk so that fresh and resumed runs hold the same numbers."""
     results = []
     for (seed, fold), key in keys.items():
@@ -276,7 +283,6 @@ def _pool(run: Run, keys: dict[tuple[int, Fold], str], classes: Sequence[str]) -
             raise ToolkitError(f"{run.fold(seed, fold.name)} changed while the run was going on: start it again")
         results.append(result)
     pooled = check_predictions(pd.concat([r.predictions for r in results], ignore_index=True), classes)
-    write_text(run.predictions_file, to_csv(pooled))
     return pooled, _warnings(results)
 
 
@@ -285,7 +291,8 @@ def _warnings(results: Sequence[FoldResult]) -> list[str]:
     return list(dict.fromkeys(text for result in results for text in result.warnings))
 
 
-def _check(data: ClipTensors, folds: Sequence[Fold], seeds: Sequence[int], jobs: int, system: System) -> None:
+def check_task(data: ClipTensors, folds: Sequence[Fold], seeds: Sequence[int], jobs: int, system: System) -> None:
+    """Raise ValueError for what `run_folds` refuses."""
     check_folds(folds, data.subjects)
     if not seeds or len(set(seeds)) != len(seeds):
         raise ValueError(f"seeds are {list(seeds)}, wanted at least one and none twice")
@@ -323,7 +330,8 @@ def data_digest(data: ClipTensors) -> str:
 def _about(data: ClipTensors, folds: Sequence[Fold], seeds: Sequence[int], system: System) -> dict[str, Any]:
     return {
         **system.about(data.classes),
-        "inputs": {name: list(tensor.shape[1:]) for name, tensor in data.inputs.items()},
+        "inputs": {name: list(tensor.shape[1:]) for name, tensor in data.inputs.items() if MARK not in name},
+        **({"versions": versions_of(data)} if versions_of(data) else {}),
         "uses": [one.plain() for one in system.inputs],
         "classes": list(data.classes),
         **({} if data.targets is None else {"sets": True}),

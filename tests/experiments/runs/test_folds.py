@@ -16,6 +16,7 @@ from experiments.runs import systems
 from experiments.runs.classical import CHANCE_DRAWS, Majority
 from experiments.runs.folds import evaluate, run_folds, train_fold
 from experiments.runs.run import FoldResult, Run, read_predictions
+from experiments.runs.system_registry import BASELINES
 from experiments.runs.systems import Fitted, Network, System, clip_table
 from experiments.scoring.protocols import Fold, leave_one_subject_out, subject_k_fold
 from experiments.scoring.summary import check_predictions
@@ -193,7 +194,7 @@ def test_evaluate_leaves_a_whole_run_and_a_second_one_trains_nothing(
 ) -> None:
     before = contents(finished.folder)
     assert {"run.json", "predictions.csv", "metrics.json", "report.html"} <= set(before)
-    names = ("majority", "chance", "svm", "oracle")
+    names = list(BASELINES)
     assert {f"baselines/{name}.csv" for name in names} <= set(before)
     about = finished.about()
     assert (about["model"], about["seeds"], about["folds"], about["clips"]) == ("afn", [0, 1], 4, 24)
