@@ -24,7 +24,7 @@ def forest(rows: Sequence[Mapping[str, Any]], labels: Mapping[str, str], measure
                 ax.plot(uf1["value"], y, "o", color=color, markersize=6)
         names = [labels.get(row["system"], row["system"]).split(":")[0] for row in rows]
         ax.set(yticks=range(len(rows)), yticklabels=names, ylim=(len(rows) - 0.5, -0.5), xlim=(-0.02, 1.02))
-        ax.set_xlabel(f"{measure} (0 to 1), 95 % interval over subjects")
+        ax.set_xlabel(f"{measure} (0 to 1), 95 % interval over subjects", loc="right")  # centred, it may be cut
     return out[0]
 
 
