@@ -21,6 +21,7 @@ from dynamic_images.descriptors import DESCRIPTORS
 from dynamic_images.encoding import VIEW_RANGE, median_centred
 from dynamic_images.frames import grey_frames, sample_indices
 from dynamic_images.rank_pooling import pool
+from dynamic_images.region_inputs import MOTION
 from dynamic_images.representations import REPRESENTATIONS
 from preprocessing import optical_flow
 from preprocessing.artefacts.plain import from_plain
@@ -326,6 +327,7 @@ INPUTS: Registry[ClipInput] = Registry(
                 settings=GridSettings,
                 stands_for="flow_grid",
             ),
+            MOTION,
             *DESCRIPTORS,
         )
     },

@@ -8,7 +8,7 @@ pixels separates motion from noise. Everything here is ours and is measured on t
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -76,8 +76,18 @@ def shared_motion(field: FloatArray, mask: NDArray[np.bool_]) -> NDArray[np.floa
 
     A shift, turn and change of size, fitted with Tukey weights, so that a part that moves on its own has no say.
     """
-    found = _Similarity(mask)(_complex(field[mask]))
-    return np.stack([found.real, found.imag], axis=1)
+    return fitted_similarity(mask, mask)(field)
+
+
+def fitted_similarity(mask: NDArray[np.bool_], at: NDArray[np.bool_]) -> Callable[[FloatArray], NDArray[np.float64]]:
+    """`shared_motion` as a function of fields (h, w, 2), fitted to the cells ``mask`` and told at the cells ``at``."""
+    similarity = _Similarity(mask, at)
+
+    def fitted(field: FloatArray) -> NDArray[np.float64]:
+        found = similarity(_complex(field[mask]))
+        return np.stack([found.real, found.imag], axis=1)
+
+    return fitted
 
 
 def noise_notes(row: Mapping[str, Any]) -> list[str]:
@@ -91,14 +101,17 @@ def noise_notes(row: Mapping[str, Any]) -> list[str]:
 class _Similarity:
     """Fits ``motion ≈ a + b · place`` to cells, both as complex numbers: b turns and stretches, a shifts."""
 
-    def __init__(self, mask: NDArray[np.bool_]) -> None:
+    def __init__(self, mask: NDArray[np.bool_], at: NDArray[np.bool_] | None = None) -> None:
         y, x = np.nonzero(mask)
         place = x + 1j * y
-        self._place = (place - place.mean()) / max(float(np.abs(place - place.mean()).max()), 1.0)
+        unit = max(float(np.abs(place - place.mean()).max()), 1.0)
+        self._place = (place - place.mean()) / unit
+        y, x = np.nonzero(mask if at is None else at)
+        self._at = (x + 1j * y - place.mean()) / unit
 
     def __call__(self, moves: NDArray[np.complex128]) -> NDArray[np.complex128]:
         place, weight = self._place, np.ones(len(self._place))
-        fitted = np.zeros_like(moves)
+        centre = mean = turn = 0j
         for _ in range(STEPS):
             total = max(float(weight.sum()), 1e-9)
             centre, mean = (weight * place).sum() / total, (weight * moves).sum() / total
@@ -108,7 +121,7 @@ class _Similarity:
             error = np.abs(moves - fitted)
             scale = max(1.4826 * float(np.median(error)), 1e-4)
             weight = np.clip(1 - (error / (TUKEY * scale)) ** 2, 0, None) ** 2
-        return fitted
+        return np.asarray(mean + turn * (self._at - centre), np.complex128)
 
 
 def _complex(moves: FloatArray) -> NDArray[np.complex128]:

@@ -125,7 +125,7 @@ def landmark_rows(root: Path, cache: Path, clips: Sequence[str]) -> list[dict[st
         np.array([_point_error(a, t) for a, t in zip(points, true, strict=True)]) for points in (found, mean_face)
     )
     wanted = f"at most 3; mean face on true eyes: {100 * trivial.mean():.2f}"
-    return [_row("landmark error, mean of 68 points", 100 * errors, clips, "% of the eye distance", wanted)]
+    return [quantity_row("landmark error, mean of 68 points", 100 * errors, clips, "% of the eye distance", wanted)]
 
 
 def still_rows(root: Path, cache: Path, config: Config) -> list[dict[str, Any]]:
@@ -147,10 +147,10 @@ def still_rows(root: Path, cache: Path, config: Config) -> list[dict[str, Any]]:
         moves.append(np.linalg.norm(np.diff(places, axis=0), axis=2).mean())
     peaks_px, floors = _peaks_and_floors(artefacts, clips)
     return [
-        _row("still face, motion per frame after alignment", np.array(moves), clips, "px", "< 0.02"),
-        _row("still face, largest intensity", peaks_px, clips, "px", "0"),
-        _row("still faces whose own noise floor covers it", 100.0 * (peaks_px <= floors), clips, "%", "> 95"),
-        _row("noise floor over the largest intensity", floors / peaks_px, clips, "times", "1 to 3", np.median),
+        quantity_row("still face, motion per frame after alignment", np.array(moves), clips, "px", "< 0.02"),
+        quantity_row("still face, largest intensity", peaks_px, clips, "px", "0"),
+        quantity_row("still faces whose own noise floor covers it", 100.0 * (peaks_px <= floors), clips, "%", "> 95"),
+        quantity_row("noise floor over the largest intensity", floors / peaks_px, clips, "times", "1 to 3", np.median),
     ]
 
 
@@ -167,10 +167,10 @@ def head_motion_rows(root: Path, cache: Path, clips: Sequence[str]) -> list[dict
             kept.append(float(np.sqrt(np.square(places - places[0]).sum(-1).mean())))
     values = np.array(left)
     return [
-        _row(
+        quantity_row(
             "head motion left after alignment, RMS", values, clips, "px", f"< 0.15; uncorrected {np.mean(before):.2f}"
         ),
-        _row("head motion left, worst clip", values, clips, "px", statistic=np.max),
+        quantity_row("head motion left, worst clip", values, clips, "px", statistic=np.max),
     ]
 
 
@@ -189,8 +189,8 @@ def flow_rows(root: Path, cache: Path, clips: Sequence[str], settings: FlowSetti
     }
     for name, tried in tries.items():
         moving, still = np.array([flow_error(case, tried) for case in cases]).T
-        rows.append(_row(f"flow error where skin moves: {name}", moving, chosen, "px"))
-        rows.append(_row(f"flow error where it is still: {name}", still, chosen, "px"))
+        rows.append(quantity_row(f"flow error where skin moves: {name}", moving, chosen, "px"))
+        rows.append(quantity_row(f"flow error where it is still: {name}", still, chosen, "px"))
     return rows
 
 
@@ -209,9 +209,9 @@ def intensity_rows(root: Path, cache: Path, clips: Sequence[str], smoothing: flo
     curve = "intensity curve against true displacement, median correlation"
     apex = "clips with intensity maximum within 10 % of the clip length of the apex"
     return [
-        _row(curve, np.array(correlations), clips, "r", "> 0.9", np.median),
-        _row(apex, near, clips, "%", f"> 80; a guess at the middle: {guess:.0f}"),
-        _row(above, 100.0 * (peaks_px > floors), clips, "%", "> 80"),
+        quantity_row(curve, np.array(correlations), clips, "r", "> 0.9", np.median),
+        quantity_row(apex, near, clips, "%", f"> 80; a guess at the middle: {guess:.0f}"),
+        quantity_row(above, 100.0 * (peaks_px > floors), clips, "%", "> 80"),
     ]
 
 
@@ -309,7 +309,7 @@ def _eyes(landmarks: NDArray[Any], size: int) -> NDArray[np.bool_]:
     return cv2.dilate(mask.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)).astype(bool)
 
 
-def _row(
+def quantity_row(
     quantity: str,
     per_clip: NDArray[Any],
     clips: Sequence[str],

@@ -209,6 +209,28 @@ def inspect(
     out.print(f"{page}")
 
 
+@app.command("motion-truth")
+@guarded_command
+def motion_truth(
+    root: Annotated[Path, typer.Argument(help="A corpus with a truth: what `mer synth` wrote.")],
+    cache: Annotated[Path, typer.Argument(help="Its artefacts: what `mer dataset` wrote.")],
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="Print the rule of the candidate action units, fitted to this corpus.")
+    ] = False,
+    jobs: Jobs = 0,
+) -> None:
+    """What motion.csv says against what is true: regions, floors, directions, times, action units."""
+    from experiments import motion_truth as measured
+    from experiments.chain_accuracy import as_table
+
+    found = measured.cases(existing(root, "a corpus", folder=True), existing(cache, "its cache", folder=True), jobs)
+    if calibrate:
+        out.print(f"{measured.calibration(found)}")
+        return
+    table = as_table(measured.measured_rows(found) + measured.unit_rows(found))
+    out.print(table.to_string(index=False), markup=False)
+
+
 @app.command()
 @guarded_command
 @takes_data_options

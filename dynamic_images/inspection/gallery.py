@@ -3,6 +3,8 @@
     cache/<dataset>/
       index.html, index.data.js        the page, and what it knows of each clip; opened as a file, it needs no server
       sheets/<subject>/<clip>.png      contact sheets
+      motion/<subject>/<clip>.png      what moved, see `motion_figure`
+      motion.csv                       the same as numbers
       frames/<subject>/<clip>/0.jpg    film strips
 
 The page's pictures are those of the clip folders, by relative links: the folder can be moved as a whole. Thumbnails
@@ -24,6 +26,8 @@ from dynamic_images.build import STAGE
 from dynamic_images.inputs import INPUTS
 from dynamic_images.inspection import film_strip
 from dynamic_images.inspection.contact_sheet import contact_sheet, is_fresh, sheet_key
+from dynamic_images.inspection.motion_figure import figure_key, motion_figure
+from dynamic_images.inspection.motion_table import page_motion, write_motion_table
 from dynamic_images.inspection.pages import page_environment
 from dynamic_images.inspection.pictures import caption, pictures
 from dynamic_images.noise_floor import noise_notes
@@ -58,6 +62,7 @@ def write_gallery(
     """
     manifest = read_manifest(cache)
     rows = [{str(name): value for name, value in row.items()} for row in manifest.to_dict("records")]
+    write_motion_table(cache, rows, jobs)
     todo = [task for row in rows if _has_frames(row) and (task := _task(cache, row))]
     for done, _ in enumerate(unordered(_draw, todo, jobs), start=1):
         if progress is not None:
@@ -118,27 +123,42 @@ def frames_path(cache: Path, clip_id: str) -> Path:
     return cache / "frames" / _inside(cache, clip_id)
 
 
+def motion_path(cache: Path, clip_id: str) -> Path:
+    """Where the picture of what moved in a clip is."""
+    return cache / "motion" / f"{_inside(cache, clip_id)}.png"
+
+
 def _inside(cache: Path, clip_id: str) -> str:
     """Where a clip's pictures lie; where clips are of several data sets each has its own folder."""
     return clip_id if read_members(cache) else clip_id.split("/", 1)[1]
 
 
-def _task(cache: Path, row: Row) -> tuple[ClipFolder, Row, Path | None, Path | None] | None:
-    """What `_draw` has to do for a clip; None where both pictures are fresh."""
+def _task(cache: Path, row: Row) -> tuple[ClipFolder, Row, Path | None, Path | None, Path | None] | None:
+    """What `_draw` has to do for a clip; None where all pictures are fresh."""
     folder = clip_folder(cache, row["clip_id"])
     sheet, strips = sheet_path(cache, row["clip_id"]), frames_path(cache, row["clip_id"])
     sheet_done = is_fresh(sheet, sheet_key(folder, row))
     strips_done = film_strip.are_fresh(strips, int(row["n_frames"]), film_strip.film_strip_key(folder))
-    if sheet_done and strips_done:
+    moved = motion_path(cache, row["clip_id"])
+    moved_done = is_fresh(moved, figure_key(folder, row))
+    if sheet_done and strips_done and moved_done:
         return None
-    return folder, row, None if sheet_done else sheet, None if strips_done else strips
+    return (
+        folder,
+        row,
+        None if sheet_done else sheet,
+        None if strips_done else strips,
+        None if moved_done else moved,
+    )
 
 
-def _draw(folder: ClipFolder, row: Row, sheet: Path | None, strips: Path | None) -> None:
+def _draw(folder: ClipFolder, row: Row, sheet: Path | None, strips: Path | None, moved: Path | None) -> None:
     if sheet is not None:
         contact_sheet(folder, row, sheet)
     if strips is not None:
         film_strip.write_film_strips(folder, strips)
+    if moved is not None:
+        motion_figure(folder, row, moved)
 
 
 def _clip(cache: Path, row: Row, columns: Sequence[str], base: Path) -> dict[str, Any]:
@@ -171,7 +191,15 @@ def _clip(cache: Path, row: Row, columns: Sequence[str], base: Path) -> dict[str
         "curve": [_short(float(value)) for value in np.nan_to_num(intensity)],
         "floor": _floor(folder, row),
         "notes": noise_notes(row),
+        "moved": _moved(cache, folder, row, base),
     }
+
+
+def _moved(cache: Path, folder: ClipFolder, row: Row, base: Path) -> dict[str, Any] | None:
+    """What moved in a clip: lines, and a link to the picture; None where it was not measured."""
+    if not (folder / "region_curves.npy").is_file():
+        return None
+    return page_motion(folder, row) | {"picture": _link(motion_path(cache, row["clip_id"]), base)}
 
 
 def _floor(folder: ClipFolder, row: Row) -> float | None:

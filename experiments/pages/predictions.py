@@ -12,11 +12,14 @@ import numpy as np
 import pandas as pd
 
 from dynamic_images.inspection.gallery import PAGE as GALLERY
-from dynamic_images.inspection.gallery import sheet_path
+from dynamic_images.inspection.gallery import motion_path, sheet_path
+from dynamic_images.inspection.motion_table import TABLE as MOTION
+from dynamic_images.inspection.motion_table import has_motion, page_motion
 from dynamic_images.inspection.pages import page_environment
 from dynamic_images.spotting.candidates import Proposal
 from experiments.pages.gate import titled
 from fusion_net.checkpoint import Checkpoint
+from preprocessing.artefacts.clip_folder import clip_folder
 from preprocessing.artefacts.manifest import number, words
 
 WIDTH, HEIGHT = 1000, 150  # of a curve, in its own units
@@ -64,7 +67,7 @@ def render(found: Predictions, out: Path) -> str:
         clips=[clip for clip in good if not clip["spotted"]],
         rejected=[row for row in rows if row["status"] != "ok"],
         counts=dict(found.table.loc[found.table["status"] == "ok", "y_pred"].value_counts()) if good else {},
-        files={"table": TABLE, "json": JSON, "gallery": GALLERY if good else None},
+        files={"table": TABLE, "json": JSON, "gallery": GALLERY if good else None, "motion": MOTION if good else None},
     )
 
 
@@ -84,8 +87,21 @@ def _clip(row: dict[str, Any], classes: tuple[str, ...], out: Path) -> dict[str,
         "frames": int(row["n_frames"]),
         "span": (int(row["onset"]), int(row["offset"])),
         "seconds": _seconds(row),
-        "sheet": quote(os.path.relpath(sheet_path(out, row["clip_id"]), out).replace(os.sep, "/")),
+        "sheet": _link(sheet_path(out, row["clip_id"]), out),
+        "moved": _moved(row, out),
     }
+
+
+def _moved(row: dict[str, Any], out: Path) -> dict[str, Any] | None:
+    """What moved, as `page_motion` says it, with a link to the picture; None where it was not measured."""
+    if not has_motion(out, row):
+        return None
+    picture = _link(motion_path(out, row["clip_id"]), out)
+    return page_motion(clip_folder(out, row["clip_id"]), row) | {"picture": picture}
+
+
+def _link(path: Path, out: Path) -> str:
+    return quote(os.path.relpath(path, out).replace(os.sep, "/"))
 
 
 def _seconds(row: dict[str, Any]) -> tuple[float, float] | None:

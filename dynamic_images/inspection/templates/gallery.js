@@ -106,6 +106,7 @@
     $("facts").textContent = [...facts, ...clip.notes].filter(Boolean).join(" · ");
     $("sheet").src = $("sheet-link").href = clip.sheet;
     $("sheet").alt = `Contact sheet of ${clip.id}: onset, apex, offset, flow, both dynamic images, intensity curve`;
+    tellMotion();
     $("scrubber").max = clip.frames - 1;
     $("numbers").replaceChildren(
       ...columns.map((name, k) => {
@@ -126,6 +127,29 @@
     }
     viewer.scrollTop = 0;
     history.replaceState(null, "", `#${encodeURIComponent(clip.id)}`);
+  }
+
+  function tellMotion() {
+    const moved = clip.moved;
+    $("moved").hidden = !moved;
+    if (!moved) return;
+    const units = moved.candidates ? ` Candidate action units (a guess, with its probability): ${moved.candidates}.` : "";
+    const still = `${moved.lines.length} regions stand above their own noise, ${moved.still} do not.`;
+    $("moved-words").textContent = still + units;
+    $("moved-lines").replaceChildren(
+      ...moved.lines.map((line) => {
+        const row = document.createElement("tr");
+        for (const name of ["region", "moved", "direction", "times", "more", "noise"]) {
+          const cell = row.appendChild(document.createElement("td"));
+          cell.textContent = line[name];
+          if (name === "direction") cell.className = "text";
+        }
+        return row;
+      }),
+    );
+    $("moved").querySelector("table").hidden = !moved.lines.length;
+    $("moved-picture").src = $("moved-link").href = moved.picture;
+    $("moved-picture").alt = `What moved in ${clip.id}: the face with arrows, and the time course of every region`;
   }
 
   function neighbour(step) {
