@@ -87,7 +87,7 @@ def smooth(curves: Curves, fps: float | None) -> NDArray[np.float64]:
     """Curves over time with a Gaussian of `SMOOTHING`; as they are where the rate is not known."""
     curves = np.asarray(curves, np.float64)
     if not fps:
-        return curves
+        return np.asarray(curves, np.float64)
     return np.asarray(gaussian_filter1d(curves, SMOOTHING * fps, axis=0, mode="nearest"), np.float64)
 
 
