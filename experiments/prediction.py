@@ -27,6 +27,7 @@ from preprocessing.datasets import with_bit_depth
 from preprocessing.errors import ClipRejectedError, UsageError, faults_rejected
 from preprocessing.faces.remarks import face_notes
 from preprocessing.pipeline import FaceSettings
+from preprocessing.recordings.coding import coding_of
 from preprocessing.recordings.remarks import recording_notes
 from preprocessing.video import Frame, FrameReport, FrameSource
 
@@ -193,7 +194,9 @@ def _table(
             for name in ("onset", "apex", "offset"):
                 row[name] = row[name] + found.onset if pd.notna(row[name]) else getattr(found, name)
         row["spotted"] = row["clip_id"] in places
-        row["notes"] = "; ".join(notes(row, checkpoint))
+        coding = coding_of(Path(row["video"]))
+        row |= {} if coding is None else {"coding": coding.told}
+        row["notes"] = "; ".join(notes(row, checkpoint) + (coding.remarks if coding else []))
         if pd.notna(row["fps"]) and pd.notna(row["offset"]):
             row |= {"start_s": round(row["onset"] / row["fps"], 3), "end_s": round(row["offset"] / row["fps"], 3)}
     lost += [_without(proposal) for proposal in proposals if not proposal.found]

@@ -89,6 +89,7 @@ def _clip(row: dict[str, Any], classes: tuple[str, ...], out: Path) -> dict[str,
         "seconds": _seconds(row),
         "sheet": _link(sheet_path(out, row["clip_id"]), out),
         "moved": _moved(row, out),
+        "coding": words(row.get("coding")),
     }
 
 

@@ -11,8 +11,8 @@ from preprocessing.errors import ClipRejectedError
 from preprocessing.recordings.decoding import opened
 
 SPENT = 0.1
-"""Bits per pixel and frame below which an encoder that predicts frames from each other has dropped small motion: H.264
-at crf 18 spends more on a face, at crf 23 less (`mer limits`)."""
+"""Bits per pixel and frame below which a remark is made. A rule of thumb, ours: how much a recording can lose depends on
+face, light and encoder, and `mer limits` measures it."""
 PREDICTS = frozenset({"h264", "hevc", "av1", "vp8", "vp9", "mpeg1video", "mpeg2video", "mpeg4", "msmpeg4v3", "wmv3"})
 """Codecs that describe a frame by what changed since another one."""
 LOSSLESS = frozenset({"ffv1", "huffyuv", "ffvhuff", "utvideo", "rawvideo", "png"})
@@ -38,14 +38,22 @@ class Coding:
     frames: int
 
     @property
+    def told(self) -> str:
+        """In words: codec, rate and keyframes."""
+        rate = "" if self.kilobits is None else f", {self.kilobits:.0f} kbit/s"
+        return (
+            f"{self.codec}{rate}, {self.bits_per_pixel:.2f} bits per pixel, keyframes at {_listed([*self.keyframes])}"
+        )
+
+    @property
     def remarks(self) -> list[str]:
         """What somebody should know who looks for movements below a pixel; at most one sentence."""
         if self.codec in LOSSLESS or self.codec not in PREDICTS:
             return []
-        inside = [k for k in self.keyframes if k > 0]
+        inside = [k for k in self.keyframes if k > 0]  # the first is where every recording begins
         spent = f"{self.codec} at {self.bits_per_pixel:.2f} bits per pixel"
         if self.bits_per_pixel < SPENT:
-            return [f"{spent}: such compression erases movements below a pixel; record without loss, see recording.md"]
+            return [f"{spent}: so strong a compression can erase movements below a pixel: record with less or none"]
         if inside and len(inside) < self.frames - 1:
             return [f"{spent}, keyframes at {_listed(inside)}: a still face can twitch there"]
         return []
@@ -55,7 +63,9 @@ def coding_of(path: Path) -> Coding | None:
     """How a video file is encoded; None of what is no video file or cannot be read. Nothing of it is decoded."""
     try:
         with opened(path) as (container, stream):
-            sizes, keys, times = [], [], []
+            sizes: list[int] = []
+            keys: list[int] = []
+            times: list[float] = []
             for packet in container.demux(stream):
                 if not packet.size:
                     continue
