@@ -143,7 +143,7 @@ def train(paths: DatasetPaths, config: Config, model: str, run: Run, jobs: int, 
 
 
 def _train(paths: DatasetPaths, config: Config, model: str, run: Run, jobs: int, progress: Progress) -> Path:
-    from experiments.pages.report import write_report
+    from experiments.pages.made_from import is_fresh, report_key
     from experiments.runs.folds import evaluate
 
     job = prepare(paths, config, model, jobs, progress, baselines=True)
@@ -166,6 +166,10 @@ def _train(paths: DatasetPaths, config: Config, model: str, run: Run, jobs: int,
             cache=paths.cache,
             progress=step,
         )
+    if is_fresh(run.report_file, report_key(run, paths.cache)):
+        return run.report_file
+    from experiments.pages.report import write_report  # loads matplotlib
+
     return write_report(run, paths.cache)
 
 

@@ -19,6 +19,7 @@ from experiments.pages import report_figures
 from experiments.pages.examples import clip_groups
 from experiments.pages.explanation_maps import explained
 from experiments.pages.gate import titled
+from experiments.pages.made_from import report_key, sealed
 from experiments.pages.sections import drawn_sections
 from experiments.runs.provenance import data_summary
 from experiments.runs.run import Run, read_json
@@ -88,7 +89,7 @@ def _write(run: Run, cache: Path) -> Path:
         caption=caption(manifest),
         config=run.config_text(),
     )
-    write_text(run.report_file, text)
+    write_text(run.report_file, sealed(text, report_key(run, cache)))
     return run.report_file
 
 

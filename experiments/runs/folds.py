@@ -30,6 +30,7 @@ from experiments.runs.run import (
     write_fold,
     write_json,
 )
+from experiments.runs.sources import source_digest
 from experiments.runs.systems import Answers, Fitted, Network, System
 from experiments.runs.versions import MARK, answers_of, versions_of, with_inputs
 from experiments.scoring.label_sets import SetLabels
@@ -37,7 +38,7 @@ from experiments.scoring.protocols import Fold, Protocol, check_folds, describe,
 from experiments.scoring.summary import COLUMNS, check_predictions, summarise
 from fusion_net.checkpoint import toolkit_version
 from fusion_net.inputs import UNLABELLED, ClipTensors, subset
-from preprocessing.artefacts.files import key_of, scratch_path, write_text
+from preprocessing.artefacts.files import digest, key_of, scratch_path, write_text
 from preprocessing.errors import ToolkitError
 from preprocessing.workers import stays_here, unordered
 
@@ -82,6 +83,9 @@ def evaluate(
     tables: dict[str, pd.DataFrame] = {}
     with run.locked("training folds"):
         predictions, warned = run_folds(data, folds, run, system, seeds, jobs, progress, describe(protocol), cache)
+        key = _scores_key(data, folds, predictions, system, baselines, warned)
+        if (known := _scored(run, key, baselines)) is not None:
+            return known
         for baseline in baselines:
             table, more = pooled_answers(data, folds, baseline, range(baseline_seeds(baseline)))
             tables[baseline.name] = check_predictions(table, class_list(data))
@@ -89,9 +93,37 @@ def evaluate(
             write_text(run.baseline_file(baseline.name), to_csv(tables[baseline.name]))
         titles = {one.name: one.title for one in (system, *baselines)}
         summary = summarise(predictions, tables, class_list(data), system.name)
-        metrics = {**summary, "titles": titles, "warnings": list(dict.fromkeys(warned))}
+        files = {one.name: digest(run.baseline_file(one.name)) for one in baselines}
+        made_from = {"key": key, "baselines": files}
+        metrics = {**summary, "titles": titles, "warnings": list(dict.fromkeys(warned)), "made_from": made_from}
         write_json(run.metrics_file, metrics)
     return metrics
+
+
+def _scores_key(
+    data: ClipTensors,
+    folds: Sequence[Fold],
+    predictions: pd.DataFrame,
+    system: System,
+    baselines: Sequence[System],
+    warned: Sequence[str],
+) -> str:
+    """All that the scores and the baselines of a run depend on."""
+    judged = [(one.key, one.title, baseline_seeds(one), one.device) for one in (system, *baselines)]
+    code = source_digest([__name__])
+    table = digest(to_csv(predictions).encode())
+    return key_of(table, data_digest(data), list(folds), judged, list(warned), code, library_versions())
+
+
+def _scored(run: Run, key: str, baselines: Sequence[System]) -> dict[str, Any] | None:
+    """``metrics.json`` if it was made under this key and the tables of the baselines are those of then."""
+    try:
+        metrics = run.metrics()
+        made_from = metrics["made_from"]
+        files = {one.name: digest(run.baseline_file(one.name)) for one in baselines}
+    except (ToolkitError, OSError, KeyError):
+        return None
+    return metrics if made_from == {"key": key, "baselines": files} else None
 
 
 def class_list(data: ClipTensors) -> Sequence[str]:

@@ -54,10 +54,19 @@ def _file(module: str) -> Path | None:
     return Path(spec.origin) if spec is not None and spec.origin and spec.origin.endswith(".py") else None
 
 
-def _imported(path: Path, module: str) -> Iterator[str]:
+def _imported(path: Path, module: str) -> tuple[str, ...]:
     """Every module that a file imports, also inside functions; ``from a.b import c`` is ``a.b.c`` if that is one."""
+    return _parsed(path, module, path.read_bytes())
+
+
+@cache
+def _parsed(path: Path, module: str, source: bytes) -> tuple[str, ...]:
+    return tuple(_imports(path, module, source))
+
+
+def _imports(path: Path, module: str, source: bytes) -> Iterator[str]:
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

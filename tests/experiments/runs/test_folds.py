@@ -211,6 +211,32 @@ def test_evaluate_leaves_a_whole_run_and_a_second_one_trains_nothing(
     monkeypatch.setattr(loso, "train_fold", train)
     evaluate(toy_data, finished, tiny, baselines, seeds=(0, 1), cache=toy_cache)
     assert contents(finished.folder) == before
+    monkeypatch.setattr(loso, "summarise", lambda *_: pytest.fail("scores were made again"))
+    evaluate(toy_data, finished, tiny, baselines, seeds=(0, 1), cache=toy_cache)
+    assert contents(finished.folder) == before
+
+
+@pytest.mark.parametrize("change", ["scores", "baseline", "fewer baselines", "baseline gone"])
+def test_scores_that_are_not_of_this_run_are_made_again(
+    change: str, finished: Run, toy_data: ClipTensors, tiny: Network, baselines: tuple[System, ...], tmp_path: Path
+) -> None:
+    shutil.copytree(finished.folder, tmp_path / "run")
+    run, before = Run(tmp_path / "run"), finished.metrics()
+    if change == "scores":
+        run.metrics_file.write_text(run.metrics_file.read_text().replace("0.", "1.", 1))
+    elif change == "baseline":
+        path = run.baseline_file("chance")
+        path.write_text(path.read_text() + "\n")
+    elif change == "baseline gone":
+        run.baseline_file("svm").unlink()
+    asked = baselines[1:] if change == "fewer baselines" else baselines
+    evaluate(toy_data, run, tiny, asked, seeds=(0, 1))
+    if change == "fewer baselines":
+        assert len(run.metrics()["rows"]) == len(before["rows"]) - 1
+    else:
+        assert {**run.metrics()} == before
+        for one in baselines:
+            assert run.baseline_file(one.name).read_bytes() == finished.baseline_file(one.name).read_bytes()
 
 
 def test_baselines_are_judged_on_the_folds_of_the_system(finished: Run) -> None:
