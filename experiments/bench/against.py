@@ -47,6 +47,11 @@ ROWS = (
     Row("chain", "flow", "flow with its files, ms per frame"),
     Row("chain", "register", "register head motion, ms per frame"),
     Row("chain", "warp", "warp, ms per frame"),
+    Row("chain", "disk", "files of a clip, MB"),
+    Row("chain", "memory", "peak memory of the process that makes clips, MB"),
+    Row("commands", "help", "`mer --help`, s"),
+    Row("commands", "done", "`mer train` again when all is done, 6 short clips, s"),
+    Row("folds", "folds", "4 folds of AFN, 5 epochs, two processes, s"),
 )
 
 

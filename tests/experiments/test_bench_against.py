@@ -9,7 +9,7 @@ import pytest
 
 from experiments.bench import against
 from experiments.bench.against import Row, against_table, check_checkout
-from experiments.bench.probes import chain
+from experiments.bench.probes import chain, commands, folds
 from preprocessing.errors import EnvironmentProblemError, UsageError
 from preprocessing.synthetic.corpus import generate
 from preprocessing.synthetic.settings import CorpusSettings
@@ -76,5 +76,12 @@ def test_the_chain_is_measured_in_parts(tmp_path: Path) -> None:
     spent = chain.measure(tmp_path, clips=1)
     assert {row.key for row in against.ROWS if row.probe == "chain"} <= set(spent)
     assert all(value > 0 for value in spent.values())
-    assert sum(value for part, value in spent.items() if part != "whole chain") < spent["whole chain"]
+    assert sum(spent[part] for part in ("flow", "register", "warp")) < spent["whole chain"]
     json.dumps(spent)
+
+
+@pytest.mark.slow
+def test_folds_and_commands_are_measured(tmp_path: Path) -> None:
+    assert folds.measure(subjects=2, clips=8, epochs=1, jobs=1)["folds"] > 0
+    spent = commands.measure(tmp_path)
+    assert 0 < spent["help"] < spent["done"], "the second loads torch"

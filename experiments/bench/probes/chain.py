@@ -1,8 +1,9 @@
-"""The offline chain: milliseconds per frame of the whole and of its parts, one thread, all stages to disk."""
+"""The offline chain: ms per frame of the whole and of its parts, one thread; its memory, and what it leaves on disk."""
 
 from __future__ import annotations
 
 import json
+import resource
 import sys
 import tempfile
 import time
@@ -21,7 +22,7 @@ CLIPS = 4
 
 
 def measure(root: Path, clips: int = CLIPS) -> dict[str, float]:
-    """Build some clips of the corpus ``root`` and time it; ms per frame by part.
+    """Build some clips of the corpus ``root`` and time it: ms per frame by part, MB at most, MB on disk per clip.
 
     The parts are timed where every build calls them, so that flow counts with reading crops and writing fields.
     """
@@ -44,10 +45,21 @@ def measure(root: Path, clips: int = CLIPS) -> dict[str, float]:
             build_clip(clip, Path(name), StageSettings())
             frames += (clip.offset or 0) - clip.onset + 1
         whole = time.perf_counter() - start
+        files = [path for path in (Path(name) / "clips").rglob("*") if path.is_file()]
+        disk = sum(path.stat().st_size for path in files) / len(chosen) / 1e6
     for ((owner, attribute), _), before in zip(replacements.items(), kept, strict=True):
         setattr(owner, attribute, before)
     spent = {"whole chain": whole, **spent}
-    return {part: 1e3 * seconds / frames for part, seconds in spent.items()}
+    return {part: 1e3 * seconds / frames for part, seconds in spent.items()} | {"disk": disk, "memory": _peak()}
+
+
+def _peak() -> float:
+    """Largest resident memory of this process, MB."""
+    status = Path("/proc/self/status")
+    if not status.is_file():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024
 
 
 def _timed(work: Callable[..., Any], spent: dict[str, float], running: list[str], part: str) -> Callable[..., Any]:
