@@ -70,7 +70,9 @@ def run(
         "Folds in parallel": lambda: training.folds_table(paths, config),
     }
     if against is not None:
-        parts = {"Beside another build": lambda: other_build.against_table(root, against), **parts}
+        out.mkdir(parents=True, exist_ok=True)
+        log = out / "against.jsonl"
+        parts = {"Beside another build": lambda: other_build.against_table(root, against, log=log), **parts}
     if clips is not None:
         parts = {**parts, MANY: lambda: many_clips.many_table(clips)}
     titles = list(parts)

@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,7 @@ ROWS = (
 
 
 def against_table(
-    root: Path, other: Path, rows: Sequence[Row] = ROWS, runs: int = RUNS, step: Callable[[str], None] | None = None
+    root: Path, other: Path, rows: Sequence[Row] = ROWS, runs: int = RUNS, log: Path | None = None
 ) -> pd.DataFrame:
     """Every row for the checkout ``other`` and for this one: medians, and the ratio with its spread.
 
@@ -68,7 +68,7 @@ def against_table(
         other: folder of the other checkout.
         rows: what to measure.
         runs: of each probe and checkout.
-        step: told what is being measured.
+        log: gets a line of JSON when a probe has ended, so that a bench that is stopped has not measured in vain.
 
     Raises:
         UsageError: ``other`` is no checkout of this project.
@@ -81,9 +81,11 @@ def against_table(
         seen[probe] = {side: [] for side in sides}
         for run in range(runs):
             for side in list(sides)[:: 1 if run % 2 == 0 else -1]:
-                if step:
-                    step(f"{probe}, run {run + 1} of {runs}, {side} build")
-                seen[probe][side].append(run_probe(PROBES / f"{probe}.py", sides[side], root.resolve()))
+                found = run_probe(PROBES / f"{probe}.py", sides[side], root.resolve())
+                seen[probe][side].append(found)
+                if log is not None:
+                    with log.open("a", encoding="utf-8") as file:
+                        file.write(json.dumps({"probe": probe, "run": run + 1, "build": side, **found}) + "\n")
     table = pd.DataFrame([_line(row, seen[row.probe]) for row in rows])
     table.attrs["note"] = (
         f"Another checkout ({revision(other)}) and this one ({revision(OURS)}) in turns, {runs} runs of each in "

@@ -40,7 +40,7 @@ def two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
 
 
 def test_each_build_is_measured_from_its_own_folder_and_in_turns(two: tuple[Path, Path], tmp_path: Path) -> None:
-    table = against_table(tmp_path, two[0], ROWS, runs=3)
+    table = against_table(tmp_path, two[0], ROWS, runs=3, log=tmp_path / "log.jsonl")
     turns = (tmp_path / "turns").read_text().split()
     assert turns == ["other", "this", "this", "other", "other", "this"]
     time, size = table.to_dict("records")
@@ -48,6 +48,9 @@ def test_each_build_is_measured_from_its_own_folder_and_in_turns(two: tuple[Path
     assert (time["other"], time["this"]) == (24, 8)
     assert [time[name] for name in ("times better", "lowest", "highest")] == [3, 3, 3]
     assert (size["measure"], size["times better"]) == ("size, MB", 3)
+    kept = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["build"] for line in kept] == turns, "each is kept as soon as it is known"
+    assert kept[0] == {"probe": "probe", "run": 1, "build": "other", "time": 12, "size": 12}
     assert str(tmp_path) not in table.to_csv() + table.attrs["note"]
 
 
