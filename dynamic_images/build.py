@@ -19,9 +19,9 @@ from dynamic_images.rank_pooling import WEIGHTS, pool
 from dynamic_images.representations import REPRESENTATIONS, SPANS, Motion, pooling_order
 from preprocessing.artefacts.clip_folder import ClipFolder
 from preprocessing.artefacts.files import key_of
-from preprocessing.artefacts.frame_stack import FrameReader
 from preprocessing.artefacts.plain import plain
 from preprocessing.artefacts.record import Entry
+from preprocessing.artefacts.stacks import CROPS, FLOW, Frames
 from preprocessing.errors import ToolkitError
 from preprocessing.optical_flow import FlowSettings, flow
 
@@ -29,7 +29,7 @@ STAGE = "images"
 VERSION = 2
 IMAGES = ("temporal_ranked", "motion_intensity")
 REFERENCES = ("onset", "previous")
-STANDS_ON = ("crops.npy", "flow.npy", "landmarks.npy")
+STANDS_ON = (CROPS, FLOW, "landmarks.npy")
 """Files of earlier stages that this one is made from."""
 
 
@@ -105,7 +105,7 @@ def build_images(
     Crops and flow are streamed, so memory does not grow with the clip.
 
     Args:
-        folder: holds ``crops.npy``, ``flow.npy`` and ``landmarks.npy``.
+        folder: holds ``crops.mkv``, ``flow.npy`` and ``landmarks.npy``.
         settings: what to make.
         upstream_key: key of the flow stage, so that new flow makes the images stale.
         apex: annotated apex as an index into the crops (frame 0 = onset), or None to estimate it as the maximum
@@ -134,7 +134,7 @@ def build_images(
 def _write_images(
     folder: ClipFolder, settings: ImageSettings, key: str, apex: int | None, flow_settings: FlowSettings
 ) -> dict[str, Any]:
-    crops, flows, landmarks = folder.frames("crops.npy"), folder.frames("flow.npy"), folder.load("landmarks.npy")
+    crops, flows, landmarks = folder.frames(CROPS), folder.frames(FLOW), folder.load("landmarks.npy")
     if len(crops) != len(flows):
         raise ToolkitError(
             f"{folder.folder}: {len(crops)} crops but flow for {len(flows)} frames; delete the folder and run "
@@ -189,7 +189,7 @@ def in_steady_light(frames: Iterable[NDArray[Any]], landmarks: NDArray[Any]) -> 
 
 
 def _intensity_from_previous(
-    crops: FrameReader, landmarks: NDArray[Any], settings: ImageSettings, flow_settings: FlowSettings
+    crops: Frames, landmarks: NDArray[Any], settings: ImageSettings, flow_settings: FlowSettings
 ) -> NDArray[np.float32]:
     """(T,) px: flow from each frame's predecessor; the first frame has none and counts 0."""
     height, width = crops.shape[1:3]

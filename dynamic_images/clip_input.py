@@ -15,9 +15,9 @@ from dynamic_images.face_mask import face_weight
 from dynamic_images.representations import Motion
 from preprocessing.artefacts.clip_folder import ClipFolder
 from preprocessing.artefacts.files import key_of
-from preprocessing.artefacts.frame_stack import FrameReader
 from preprocessing.artefacts.plain import plain
 from preprocessing.artefacts.record import Entry
+from preprocessing.artefacts.stacks import CROPS, FLOW, Frames
 from preprocessing.errors import ToolkitError
 from preprocessing.optical_flow import FlowSettings
 
@@ -54,14 +54,14 @@ class ClipArtefacts:
         return self.folder.load(f"{name}.npy")
 
     @cached_property
-    def crops(self) -> FrameReader:
+    def crops(self) -> Frames:
         """(T, S, S, 3) uint8, aligned, one frame at a time; frame 0 is the onset."""
-        return self.folder.frames("crops.npy")
+        return self.folder.frames(CROPS)
 
     @cached_property
-    def flow(self) -> FrameReader:
+    def flow(self) -> Frames:
         """(T, S/2, S/2, 2) float16, onset → t, px of the crop."""
-        return self.folder.frames("flow.npy")
+        return self.folder.frames(FLOW)
 
     @cached_property
     def landmarks(self) -> NDArray[np.float32]:

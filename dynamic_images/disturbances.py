@@ -22,6 +22,7 @@ from preprocessing.artefacts.clip_folder import clip_folder
 from preprocessing.artefacts.files import key_of
 from preprocessing.artefacts.plain import from_plain
 from preprocessing.artefacts.record import Entry
+from preprocessing.artefacts.stacks import CROPS, write_stack
 from preprocessing.errors import ToolkitError
 from preprocessing.optical_flow import FlowSettings
 from preprocessing.pipeline import measure_flow
@@ -142,16 +143,16 @@ def _build(cache: Path, to: Path, clip_id: str, one: Disturbance) -> str:
     if faces is None or flow is None or images is None:
         raise ToolkitError(f"{clip_id} has no crops, flow and images in {cache}: run `mer dataset` first")
     seed = int.from_bytes(hashlib.blake2b(clip_id.encode(), digest_size=4).digest(), "little")
-    recorded = np.stack(list(source.frames("crops.npy")))
+    recorded = np.stack(list(source.frames(CROPS)))
     crops, apex = disturbed(recorded, int(images.result["apex_index"]), one, seed)
     flow_settings = from_plain(FlowSettings, flow.settings, "flow", complete=True)
     image_settings = from_plain(ImageSettings, images.settings, STAGE, complete=True)
     key = key_of("disturbed", one, faces.key, flow.key, images.key)
     with target.writing("faces", Entry(key, faces.settings, result=dict(faces.result))) as scratch:
-        np.save(scratch / "crops.npy", np.ascontiguousarray(crops))
+        write_stack(scratch / CROPS, np.ascontiguousarray(crops))
         np.save(scratch / "landmarks.npy", source.load("landmarks.npy"))
-    entry = Entry(key, flow.settings, inputs=target.digests("crops.npy", "landmarks.npy"))
+    entry = Entry(key, flow.settings, inputs=target.digests(CROPS, "landmarks.npy"))
     with target.writing("flow", entry) as scratch:
-        entry.result |= measure_flow(target.frames("crops.npy"), flow_settings, scratch / "flow.npy")
+        entry.result |= measure_flow(target.frames(CROPS), flow_settings, scratch / "flow.npy")
     build_images(target, image_settings, key, apex, flow_settings)
     return clip_id

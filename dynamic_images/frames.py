@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynamic_images.build import in_steady_light
-from preprocessing.artefacts.frame_stack import FrameReader
+from preprocessing.artefacts.stacks import Frames
 
 LUMA = np.array([0.299, 0.587, 0.114])
 """Weights of R, G and B (ITU-R BT.601), as OpenCV has them."""
@@ -32,7 +32,7 @@ def sample_indices(n_frames: int, wanted: int) -> NDArray[np.int64]:
     return (np.arange(wanted, dtype=np.int64) * (n_frames - 1) + steps // 2) // steps
 
 
-def grey_frames(crops: FrameReader, landmarks: NDArray[np.floating], indices: Sequence[int]) -> NDArray[np.float32]:
+def grey_frames(crops: Frames, landmarks: NDArray[np.floating], indices: Sequence[int]) -> NDArray[np.float32]:
     """Aligned crops in grey: (len(indices), S, S) float32, grey levels 0 … 255.
 
     Every frame has one gain, so that the face is as bright on average as in the first of ``indices``: half a per cent

@@ -24,8 +24,8 @@ from experiments.runs.run import Run, read_json, write_json
 from preprocessing import optical_flow
 from preprocessing.artefacts.clip_folder import clip_folder
 from preprocessing.artefacts.files import key_of
-from preprocessing.artefacts.frame_stack import FrameReader
 from preprocessing.artefacts.manifest import read_manifest
+from preprocessing.artefacts.stacks import CROPS, Frames
 from preprocessing.datasets import synthetic
 from preprocessing.errors import ToolkitError
 from preprocessing.faces import alignment
@@ -61,7 +61,7 @@ class FlowCase:
     motion: NDArray[np.float64]
     moving: NDArray[np.bool_]
     still: NDArray[np.bool_]
-    clip: FrameReader | None = None
+    clip: Frames | None = None
     at: int = 1
 
 
@@ -235,7 +235,7 @@ def true_intensity(truth: Truth) -> NDArray[np.float64]:
 def flow_case(root: Path, cache: Path, clip_id: str) -> FlowCase:
     """Onset and apex crops of a clip with the true motion between them."""
     folder, truth = clip_folder(cache, clip_id), load_truth(root, clip_id)
-    crops, transforms = folder.frames("crops.npy"), folder.load("transforms.npy")
+    crops, transforms = folder.frames(CROPS), folder.load("transforms.npy")
     k = truth.apex - truth.onset
     size = crops.shape[1]
     at = np.stack(np.meshgrid(np.arange(size), np.arange(size)), axis=-1).astype(np.float64)

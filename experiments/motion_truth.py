@@ -24,6 +24,7 @@ from dynamic_images.regions import region_weights
 from experiments.chain_accuracy import quantity_row, sample_at, usable
 from preprocessing.artefacts.clip_folder import clip_folder
 from preprocessing.artefacts.manifest import read_manifest
+from preprocessing.artefacts.stacks import CROPS
 from preprocessing.faces import alignment
 from preprocessing.faces.points68 import eye_distance
 from preprocessing.synthetic.action_units import UNITS
@@ -76,7 +77,7 @@ def case_of(root: Path, cache: Path, clip_id: str, fps: float) -> Case:
     folder, truth = clip_folder(cache, clip_id), load_truth(root, clip_id)
     curves, landmarks = curves_of(folder), folder.load("landmarks.npy").astype(np.float64)
     transforms, flow = folder.load("transforms.npy"), folder.frames("flow.npy")
-    side = folder.frames("crops.npy").shape[1]
+    side = folder.frames(CROPS).shape[1]
     true = true_curves(truth, transforms[0], landmarks, flow.shape[1:3], side)[: len(curves)]
     return Case(
         clip_id=clip_id,

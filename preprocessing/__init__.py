@@ -4,7 +4,7 @@ Public here: a data set is opened with `open_dataset`, and one of yours becomes 
 `VideoFile`; what the offline stages left of a clip is read back with `clip_folder` and `read_manifest`::
 
     clips = open_dataset("synthetic", Path("data/synthetic"))
-    crops = clip_folder(Path("cache/synthetic"), clips[0].clip_id).load("crops.npy")  # (T, S, S, 3) uint8
+    crops = clip_folder(Path("cache/synthetic"), clips[0].clip_id).frames("crops.mkv")  # (T, S, S, 3) uint8
 """
 
 from __future__ import annotations

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from preprocessing import optical_flow
 from preprocessing.artefacts.clip_folder import ClipFolder
 from preprocessing.artefacts.files import key_of
-from preprocessing.artefacts.frame_stack import FrameReader, FrameWriter
 from preprocessing.artefacts.plain import plain
 from preprocessing.artefacts.record import Entry
+from preprocessing.artefacts.stacks import CROPS, FLOW, Frames, open_stack, writing_stack
 from preprocessing.clips import MIN_FRAMES, Clip
 from preprocessing.errors import ClipRejectedError, ToolkitError
 from preprocessing.faces import alignment
@@ -33,10 +33,10 @@ from preprocessing.optical_flow import FlowSettings
 from preprocessing.recordings.soundness import sound_frames
 from preprocessing.video import Frame, FrameReport
 
-FACES_VERSION = 5
+FACES_VERSION = 6
 FLOW_VERSION = 3
 
-CROPS, LANDMARKS, FLOW = "crops.npy", "landmarks.npy", "flow.npy"
+LANDMARKS = "landmarks.npy"
 MOST_UNFOLLOWED = 0.1  # share of frames
 
 
@@ -137,7 +137,7 @@ def process_clip(
             entry = Entry(keys.flow, plain(flow), inputs=folder.digests(CROPS, LANDMARKS))
             with folder.writing("flow", entry, **about) as scratch:
                 entry.result |= measure_flow(crops, flow, scratch / FLOW)
-                entry.result |= measure_turn(FrameReader(scratch / FLOW), folder.load(LANDMARKS), crops.shape[1])
+                entry.result |= measure_turn(open_stack(scratch / FLOW), folder.load(LANDMARKS), crops.shape[1])
     return keys.flow
 
 
@@ -201,7 +201,7 @@ def describe(clip: Clip) -> dict[str, Any]:
 
 
 def align_clip(clip: Clip, landmarker: Landmarker, settings: FaceSettings, out: Path) -> dict[str, Any]:
-    """Write ``crops.npy``, ``transforms.npy`` and ``landmarks.npy`` of a clip into ``out``.
+    """Write ``crops.mkv``, ``transforms.npy`` and ``landmarks.npy`` of a clip into ``out``.
 
     Only ``landmark_frames`` source frames are held at a time.
 
@@ -241,7 +241,7 @@ def align_clip(clip: Clip, landmarker: Landmarker, settings: FaceSettings, out: 
     fit, unfollowed = 0.0, 0
     register: alignment.RigidRegistration | None = None
     first = head[0]
-    with FrameWriter(out / "crops.npy", (settings.size, settings.size, 3), np.uint8) as crops:
+    with writing_stack(out / CROPS, (settings.size, settings.size, 3), np.uint8) as crops:
         # the head is handed on frame by frame, so that it does not stay in memory beside the rest
         for t, frame in enumerate(chain(_drain(head), frames)):
             transform = transforms[-1] if transforms else base
@@ -304,7 +304,7 @@ def _refuse_lost(unfollowed: int, misfits: int, n_frames: int) -> None:
         )
 
 
-def measure_flow(crops: FrameReader, settings: FlowSettings, out: Path) -> dict[str, Any]:
+def measure_flow(crops: Frames, settings: FlowSettings, out: Path) -> dict[str, Any]:
     """Flow onset → t of every crop, on the half grid, as float16 px of the crop. See docs/architecture.md.
 
     Returns:
@@ -312,13 +312,13 @@ def measure_flow(crops: FrameReader, settings: FlowSettings, out: Path) -> dict[
     """
     size = crops.shape[1]
     counts: dict[str, int] = {}
-    with FrameWriter(out, (size // 2, size // 2, 2), np.float16) as file:
+    with writing_stack(out, (size // 2, size // 2, 2), np.float16) as file:
         for field in optical_flow.clip_flow(crops, settings, counts):
             file.append(field.astype(np.float16))
     return counts
 
 
-def measure_turn(flows: FrameReader, landmarks: NDArray[Any], size: int) -> dict[str, float | None]:
+def measure_turn(flows: Frames, landmarks: NDArray[Any], size: int) -> dict[str, float | None]:
     """``head_turn`` (degrees out of the picture's plane) and ``turn_motion`` (crop px by which this moves the face).
 
     Each is the largest of all frames, None where the face leaves nothing to measure on. See `TurnMeter`.

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from preprocessing.artefacts.clip_folder import ClipFolder
 from preprocessing.artefacts.record import Entry
+from preprocessing.artefacts.stacks import CROPS, write_stack
 
 
 def overwrite(folder: ClipFolder, name: str, content: NDArray[Any] | bytes) -> None:
@@ -22,4 +23,4 @@ def overwrite(folder: ClipFolder, name: str, content: NDArray[Any] | bytes) -> N
         if isinstance(content, bytes):
             (scratch / name).write_bytes(content)
         else:
-            np.save(scratch / name, content)
+            write_stack(scratch / name, content) if name == CROPS else np.save(scratch / name, content)

@@ -140,7 +140,7 @@ def test_verify_says_what_it_mended_and_ends_with_the_same_bytes(small: Path, tm
     for name in ("data", "cache"):
         shutil.copytree(small / name, tmp_path / name)
     clips = tmp_path / "cache/synthetic/clips"
-    flip_unnoticed(clips / "s01/c01/crops.npy")
+    flip_unnoticed(clips / "s01/c01/crops.mkv")
     flip_unnoticed(clips / "s01/c01/motion_intensity.png")
     flip_unnoticed(clips / "s02/c02/flow.npy")
     flip_unnoticed(next((tmp_path / "data/synthetic/frames/s02/c03").glob("*.jpg")))
@@ -148,7 +148,7 @@ def test_verify_says_what_it_mended_and_ends_with_the_same_bytes(small: Path, tm
     lines = mer(tmp_path, "dataset", "synthetic", *SMALL, "--verify", "--jobs", "1").splitlines()
     assert [line for line in lines if line.startswith("mended")] == [
         "mended s02/c03: drawn again",
-        "mended synthetic/s01/c01: crops.npy, motion_intensity.png made again",
+        "mended synthetic/s01/c01: crops.mkv, motion_intensity.png made again",
         "mended synthetic/s02/c02: flow.npy made again",
     ]
     assert "every file was compared with its record: 3 clips had damaged files" in lines
@@ -247,9 +247,9 @@ MOMENTS = (
     Moment("while the first clips are drawn", "data/synthetic/frames/*/.partial-*/*5.jpg"),
     Moment("between drawn clips", "data/synthetic/frames/*/c*", 3, 0.15),
     Moment("as the annotation appears", "data/synthetic/annotation.csv"),
-    Moment("while the first crops are written", "cache/synthetic/clips/*/*/.partial-*/crops.npy", 1, 0.1),
+    Moment("while the first crops are written", "cache/synthetic/clips/*/*/.partial-*/crops.mkv", 1, 0.1),
     Moment("between clips", "cache/synthetic/clips/*/*/temporal_ranked.npy", 2, 0.05),
-    Moment("within the flow of a later clip", "cache/synthetic/clips/*/*/crops.npy", 4, 0.1),
+    Moment("within the flow of a later clip", "cache/synthetic/clips/*/*/crops.mkv", 4, 0.1),
     Moment("as the manifest appears", "cache/synthetic/manifest.csv"),
     Moment("while still faces are measured", "cache/synthetic-still/clips/*/*/.partial-*"),
     Moment("as training starts", "runs/synthetic-afn/run.json", 1, 0.3),

@@ -32,6 +32,7 @@ from preprocessing.artefacts.clip_folder import ClipFolder
 from preprocessing.artefacts.files import atomic, key_of, remove_leftovers
 from preprocessing.artefacts.manifest import FACTS, number, words
 from preprocessing.artefacts.record import Entry
+from preprocessing.artefacts.stacks import CROPS, FLOW
 from preprocessing.errors import ToolkitError
 
 SHEET_VERSION = 4
@@ -68,7 +69,7 @@ def contact_sheet(folder: ClipFolder, row: Mapping[str, Any], path: Path) -> Non
         ToolkitError: the images stage is not there, or a file is not what its stage wrote.
     """
     entry = _images_entry(folder)
-    crops, flows = folder.frames("crops.npy"), folder.frames("flow.npy")
+    crops, flows = folder.frames(CROPS), folder.frames(FLOW)
     apex, source = int(entry.result["apex_index"]), str(entry.result["apex_source"])
     last = len(crops) - 1
 

@@ -10,6 +10,7 @@ from PIL import Image, UnidentifiedImageError
 from dynamic_images.build import STAGE
 from preprocessing.artefacts.clip_folder import ClipFolder
 from preprocessing.artefacts.files import atomic, key_of, remove_leftovers
+from preprocessing.artefacts.stacks import CROPS
 from preprocessing.errors import ToolkitError
 
 VERSION = 1
@@ -30,7 +31,7 @@ def write_film_strips(folder: ClipFolder, into: Path) -> None:
     Raises:
         ToolkitError: the images stage is not there, or the crops are not what their stage wrote.
     """
-    key, crops = film_strip_key(folder), folder.frames("crops.npy")
+    key, crops = film_strip_key(folder), folder.frames(CROPS)
     into.mkdir(parents=True, exist_ok=True)
     remove_leftovers(into)
     height, width = crops.shape[1:3]

@@ -18,6 +18,7 @@ from dynamic_images.regions import PARTS, centres
 from preprocessing.artefacts.clip_folder import ClipFolder
 from preprocessing.artefacts.files import atomic, key_of
 from preprocessing.artefacts.manifest import number, words
+from preprocessing.artefacts.stacks import CROPS
 from preprocessing.faces.points68 import eye_distance
 
 FIGURE_VERSION = 1
@@ -38,7 +39,7 @@ def motion_figure(folder: ClipFolder, row: Mapping[str, Any], path: Path) -> Non
     the noise floor as a band.
     """
     found, fps = regions_of(folder, row), number(row.get("fps"))
-    landmarks, onset = folder.load("landmarks.npy"), folder.frames("crops.npy")[0]
+    landmarks, onset = folder.load("landmarks.npy"), folder.frames(CROPS)[0]
     figure = Figure(figsize=SIZE, dpi=DPI, facecolor="white")
     face = figure.add_axes((0.01, 0.03, 0.46, 0.86))
     _face(face, onset, landmarks, found)

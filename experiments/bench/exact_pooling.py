@@ -13,6 +13,7 @@ from scipy.stats import bootstrap
 from dynamic_images.rank_pooling import exact_rank_pooling, harmonic_weights, pool
 from experiments import chain_accuracy
 from preprocessing.artefacts.clip_folder import clip_folder
+from preprocessing.artefacts.stacks import CROPS
 
 CLIPS = 12
 Frames = NDArray[np.uint8]
@@ -35,7 +36,7 @@ def pooling_table(cache: Path, n_clips: int = CLIPS) -> pd.DataFrame:
     clips = chain_accuracy.evenly_spaced(chain_accuracy.usable(cache), n_clips)
     found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in FORMS}
     for clip_id in clips:
-        frames = clip_folder(cache, clip_id).load("crops.npy")
+        frames = np.stack(list(clip_folder(cache, clip_id).frames(CROPS)))
         mean, pooled = frames.mean(axis=0), pool(frames, harmonic_weights(len(frames)))
         for name, form in FORMS.items():
             image = form(frames)

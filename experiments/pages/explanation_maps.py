@@ -20,6 +20,7 @@ from experiments.pages.gate import titled
 from experiments.runs.explanations import NUMBERS, read_maps, read_numbers
 from experiments.runs.run import Run
 from preprocessing.artefacts.clip_folder import clip_folder
+from preprocessing.artefacts.stacks import CROPS
 
 SIDE = 160
 TITLES = {"grad_cam": "Grad-CAM", "hires_cam": "HiResCAM"}
@@ -110,9 +111,9 @@ def _evidence(signed: NDArray[np.floating]) -> NDArray[np.float64]:
 
 def _onset(cache: Path, clip_id: str) -> Picture | None:
     folder = clip_folder(cache, clip_id)
-    if not (folder / "crops.npy").is_file():
+    if not (folder / CROPS).is_file():
         return None
-    return np.asarray(cv2.resize(folder.frames("crops.npy")[0], (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(cv2.resize(folder.frames(CROPS)[0], (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _view(path: Path) -> Picture | None:

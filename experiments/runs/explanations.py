@@ -42,6 +42,7 @@ from fusion_net.models.contract import Model
 from fusion_net.seeds import fold_seed
 from preprocessing.artefacts.clip_folder import ClipFolder, clip_folder
 from preprocessing.artefacts.files import atomic, digest, key_of, write_text
+from preprocessing.artefacts.stacks import CROPS
 from preprocessing.errors import ToolkitError, UsageError
 
 NUMBERS, MAPS, OCCLUSION = "explanations.json", "maps.npz", "occlusion.csv"
@@ -203,7 +204,7 @@ def _occluded(
 
 
 def _parts(folder: ClipFolder, size: int) -> dict[str, NDArray[np.bool_]]:
-    crops = folder.load("crops.npy", mmap=True)
+    crops = folder.frames(CROPS)
     parts = face_parts(folder.load("landmarks.npy"), (size, size), crops.shape[1:3])
     return {**parts, ELSEWHERE: ~np.any(list(parts.values()), axis=0)}
 

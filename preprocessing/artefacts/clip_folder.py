@@ -4,7 +4,7 @@
       manifest.csv                 one row per clip, rejected ones with their reason
       members.json                 only where clips are of several data sets: data set -> its cache folder
       clips/<subject>/<clip>/      the rest of the clip id
-        crops.npy ...              the truth: arrays
+        crops.mkv ...              the truth: the aligned face without loss, arrays
         temporal_ranked.png ...    for the eye
         record.json                what was done, with which settings, from which input; written last
 
@@ -26,10 +26,10 @@ from numpy.typing import NDArray
 
 from preprocessing.artefacts.arrays import read_array
 from preprocessing.artefacts.files import digest, remove_leftovers, scratch_path, write_text
-from preprocessing.artefacts.frame_stack import FrameReader
 from preprocessing.artefacts.locks import CLIP_WAIT, LOCK, locked
 from preprocessing.artefacts.members import read_members
 from preprocessing.artefacts.record import RECORD, Entry, Mark, as_text, parsed, read_record, stored
+from preprocessing.artefacts.stacks import PICTURES, Frames, open_stack, read_stack
 from preprocessing.errors import DamagedArtefactError, ToolkitError
 
 _digests: dict[str, tuple[int, int, str]] = {}
@@ -53,12 +53,16 @@ class ClipFolder:
         return self.folder / name
 
     def load(self, name: str, mmap: bool = False, check: bool = True) -> NDArray[Any]:
-        """Array ``name`` (``crops.npy``), read-only and mapped when ``mmap``; `verified` first when ``check``."""
-        return read_array(self.verified(name) if check else self.folder / name, mmap)
+        """Array ``name`` (``intensity.npy``), read-only and mapped when ``mmap``; `verified` first when ``check``.
 
-    def frames(self, name: str) -> FrameReader:
+        Of a video all frames at once; see `frames` for one at a time.
+        """
+        path = self.verified(name) if check else self.folder / name
+        return read_stack(path) if path.suffix == PICTURES else read_array(path, mmap)
+
+    def frames(self, name: str) -> Frames:
         """The frames of the stack ``name``, `verified` as a whole before the first is read."""
-        return FrameReader(self.verified(name))
+        return open_stack(self.verified(name))
 
     def verified(self, name: str) -> Path:
         """The path of a file whose bytes are those that its stage wrote, by the digest in the record.

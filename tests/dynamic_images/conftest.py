@@ -16,6 +16,7 @@ from dynamic_images.build import ImageSettings, build_images
 from preprocessing.artefacts.clip_folder import ClipFolder, clip_folder
 from preprocessing.artefacts.plain import plain
 from preprocessing.artefacts.record import Entry
+from preprocessing.artefacts.stacks import CROPS, write_stack
 from preprocessing.optical_flow import FlowSettings
 from preprocessing.pipeline import FaceSettings
 
@@ -73,9 +74,9 @@ def write_clip(folder: Path, clip: KnownClip) -> ClipFolder:
     """What the faces and flow stages would have left."""
     made = ClipFolder(folder)
     with made.writing("faces", Entry("known", {})) as scratch:
-        np.save(scratch / "crops.npy", clip.crops)
+        write_stack(scratch / CROPS, clip.crops)
         np.save(scratch / "landmarks.npy", clip.landmarks)
-    with made.writing("flow", Entry("known", {}, inputs=made.digests("crops.npy"))) as scratch:
+    with made.writing("flow", Entry("known", {}, inputs=made.digests(CROPS))) as scratch:
         np.save(scratch / "flow.npy", clip.flow)
     return made
 
@@ -86,7 +87,7 @@ def finish_clip(
     """A clip with arrays and records of all stages, as `mer dataset` leaves it."""
     folder = clip_folder(cache, clip_id)
     with folder.writing("faces", Entry("faces key", plain(FaceSettings(size=SIZE)))) as scratch:
-        np.save(scratch / "crops.npy", clip.crops)
+        write_stack(scratch / CROPS, clip.crops)
         np.save(scratch / "landmarks.npy", clip.landmarks)
     with folder.writing("flow", Entry("flow key", plain(FlowSettings()))) as scratch:
         np.save(scratch / "flow.npy", clip.flow)

@@ -225,7 +225,7 @@ def test_missing_and_mismatched_inputs_are_one_sentence(clip_folder: ClipFolder)
         build_images(clip_folder, ImageSettings(), "upstream")
 
 
-@pytest.mark.parametrize("name", ["crops.npy", "flow.npy", "landmarks.npy"])
+@pytest.mark.parametrize("name", ["crops.mkv", "flow.npy", "landmarks.npy"])
 def test_nothing_is_made_from_a_file_with_one_bit_flipped(clip_folder: ClipFolder, name: str) -> None:
     """Of the crops it would be a dynamic image that is some grey levels off, recorded as right."""
     data = bytearray((clip_folder / name).read_bytes())

@@ -129,8 +129,8 @@ class TestStale:
         build_images(folder, ImageSettings(weights="linear"), "flow key", apex=3)
         assert told(cache, use("frames")) == []
         with folder.writing("faces", Entry("other faces", {})) as scratch:
-            for name in ("crops", "landmarks"):
-                np.save(scratch / f"{name}.npy", folder.load(f"{name}.npy"))
+            for name in ("crops.mkv", "landmarks.npy"):
+                (scratch / name).write_bytes((folder / name).read_bytes())
         assert told(cache, use("frames")) == [IDS[0]]
 
     def test_a_new_version_is_made_again(self, cache: Path) -> None:
@@ -237,8 +237,8 @@ class TestMissing:
         assert made_inputs(folder) == []
 
     def test_broken_arrays_name_clip_and_input(self, cache: Path, folder: ClipFolder) -> None:
-        (folder / "crops.npy").write_bytes(b"no array")
-        with pytest.raises(ToolkitError, match=r"sub01/a/crops\.npy \(stage faces\) is not what was written") as caught:
+        (folder / "crops.mkv").write_bytes(b"no array")
+        with pytest.raises(ToolkitError, match=r"sub01/a/crops\.mkv \(stage faces\) is not what was written") as caught:
             told(cache, use("frames"))
         assert "\n" not in str(caught.value)
         assert not list(folder.folder.glob("frames*")) and not list(folder.folder.glob(".*"))

@@ -31,7 +31,7 @@ SETTINGS = StageSettings(faces=FaceSettings(size=64))
 LINEAR = dataclasses.replace(SETTINGS, images=ImageSettings(weights="linear"))
 FRAMES = 6
 STAGES = {
-    "faces": ("crops.npy", "transforms.npy", "landmarks.npy"),
+    "faces": ("crops.mkv", "transforms.npy", "landmarks.npy"),
     "flow": ("flow.npy",),
     "images": (
         *("intensity.npy", "order.npy", "temporal_ranked.npy", "temporal_ranked.png"),
@@ -108,7 +108,7 @@ class TestMending:
         assert mend(clip, root, verify=True) == [(stage, name)]
         assert contents(root) == contents(built)
 
-    @pytest.mark.parametrize("name", ["crops.npy", "flow.npy", "landmarks.npy"])
+    @pytest.mark.parametrize("name", ["crops.mkv", "flow.npy", "landmarks.npy"])
     def test_nothing_is_made_from_damaged_files(self, clip: Clip, root: Path, tmp_path: Path, name: str) -> None:
         """One bit of the crops is some grey levels in a new image, which would be recorded as right."""
         flip(clip_folder(root, clip.clip_id) / name, unnoticed=True)
@@ -118,7 +118,7 @@ class TestMending:
 
     def test_several_at_once(self, clip: Clip, built: Path, root: Path) -> None:
         folder = clip_folder(root, clip.clip_id).folder
-        for name in ("crops.npy", "flow.npy", "motion_intensity.png"):
+        for name in ("crops.mkv", "flow.npy", "motion_intensity.png"):
             flip(folder / name)
         (folder / "order.npy").unlink()
         assert len(mend(clip, root)) == 4

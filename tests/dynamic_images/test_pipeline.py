@@ -94,7 +94,7 @@ def test_a_second_call_writes_no_artefact_again(clips: list[Clip], tmp_path: Pat
 def test_only_the_changed_stage_is_done_again(clips: list[Clip], tmp_path: Path) -> None:
     root = tmp_path / "toy"
     build_dataset(clips, root, SETTINGS)
-    names = ("crops.npy", "flow.npy", "temporal_ranked.npy")
+    names = ("crops.mkv", "flow.npy", "temporal_ranked.npy")
     folder = clip_folder(root, "toy/s1/a").folder
     before = {name: (folder / name).stat().st_mtime_ns for name in names}
     build_dataset(clips, root, dataclasses.replace(SETTINGS, images=ImageSettings(weights="linear")))

@@ -125,7 +125,7 @@ def test_flow_is_better_than_none_where_skin_moves(root: Path, cache: Path) -> N
 
 def test_flow_onto_the_wrong_frame_is_noticed(root: Path, cache: Path, broken: Any) -> None:
     """Crops in reverse: the motion that is found is that of the offset, not of the apex."""
-    reverse = broken("crops.npy", lambda crops: crops[::-1].copy())
+    reverse = broken("crops.mkv", lambda crops: crops[::-1].copy())
     clips = truth.usable(cache)
     good, bad = (
         np.mean([truth.flow_error(truth.flow_case(root, at, clip), FlowSettings())[0] for clip in clips])

@@ -25,6 +25,8 @@ from experiments.runs.run import write_json
 from experiments.signals import WORDS
 from preprocessing.artefacts.frame_stack import FrameWriter
 from preprocessing.artefacts.manifest import read_manifest
+from preprocessing.artefacts.picture_stack import PictureWriter
+from preprocessing.artefacts.stacks import CROPS
 from preprocessing.datasets import OWN
 from preprocessing.errors import EnvironmentProblemError
 from preprocessing.synthetic.corpus import draw_clip
@@ -323,7 +325,7 @@ class TestTheMachine:
     @pytest.mark.parametrize(
         ("name", "error", "said"),
         [
-            ("crops.npy", OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "No space left on device"),
+            (CROPS, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "No space left on device"),
             ("flow.npy", OSError("49152 requested and 0 written"), "is the disk full?"),
         ],
     )
@@ -335,19 +337,22 @@ class TestTheMachine:
         write_frames(Path("in/b"), people[0][3:9])
         words = ["dataset", "videos", "--root", "in", *TINY]
         assert CliRunner().invoke(app, [*words, "--cache", "whole/videos"]).exit_code == 0
-        append = FrameWriter.append
+        writer_of = PictureWriter if name == CROPS else FrameWriter
+        append: Any = writer_of.append
 
-        def full(writer: FrameWriter, frame: NDArray[Any]) -> None:
+        def full(writer: Any, frame: NDArray[Any]) -> None:
             if "/b/" in writer._file.name and writer._file.name.endswith(name) and writer.count == 3:
                 raise error
             append(writer, frame)
 
         with monkeypatch.context() as patch:
-            patch.setattr(FrameWriter, "append", full)
+            patch.setattr(writer_of, "append", full)
             assert said in fails(*words, "--cache", "disturbed/videos")
         assert not Path("disturbed/videos/manifest.csv").exists()
         half = Path("disturbed/videos/clips/in/b/record.json")
-        assert name.removesuffix(".npy") not in (json.loads(half.read_text())["stages"] if half.exists() else {})
+        assert {"crops.mkv": "faces", "flow.npy": "flow"}[name] not in (
+            json.loads(half.read_text())["stages"] if half.exists() else {}
+        )
         assert CliRunner().invoke(app, [*words, "--cache", "disturbed/videos"]).exit_code == 0
         assert files(Path("disturbed")) == files(Path("whole"))
 

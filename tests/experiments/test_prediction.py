@@ -156,7 +156,7 @@ class TestClips:
         monkeypatch.setattr(prediction, "MOST_FRAMES", 10)
         table = mer_predict(write_frames(tmp_path / "long", acting))
         assert table["code"].tolist() == ["too_long"] and "--spot" in table["reason"].iloc[0]
-        assert list((tmp_path / "out").rglob("crops.npy")) == []
+        assert list((tmp_path / "out").rglob("crops.mkv")) == []
 
 
 class TestUsage:
@@ -218,7 +218,7 @@ class TestSpot:
         page = (tmp_path / "out" / "predictions.html").read_text()
         assert "unsolved" in page and "<polyline" in page
         assert "unsolved" in json.loads((tmp_path / "out" / "predictions.json").read_text())["experimental"]
-        assert not list((tmp_path / "out" / "clips" / "long").glob("long/crops.npy")), "no crops of the whole video"
+        assert not list((tmp_path / "out" / "clips" / "long").glob("long/crops.mkv")), "no crops of the whole video"
         for settings, rate, code in ((SpotSettings(least=99), 30, "no_candidate"), (SpotSettings(), None, "no_rate")):
             table = mer_predict(long, spot=settings, fps=rate)
             assert table["code"].tolist() == [code], "a video without an answer is a row with a reason"

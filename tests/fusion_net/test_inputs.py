@@ -20,8 +20,8 @@ from dynamic_images.inputs import use
 from fusion_net.inputs import UNLABELLED, ClipTensors, load_clips, resize, subset
 from fusion_net.models.afn import INPUTS
 from preprocessing.artefacts.clip_folder import clip_folder
-from preprocessing.artefacts.frame_stack import FrameReader
 from preprocessing.artefacts.record import Entry
+from preprocessing.artefacts.stacks import CROPS, open_stack, write_stack
 from preprocessing.errors import ToolkitError
 from tests.overwriting import overwrite
 
@@ -33,7 +33,10 @@ def write_stage(cache: Path, clip_id: str, stage: str, **arrays: NDArray[Any]) -
     settings = {"size": arrays["crops"].shape[1]} if "crops" in arrays else {}
     with clip_folder(cache, clip_id).writing(stage, Entry(f"{stage} key", settings)) as scratch:
         for name, array in arrays.items():
-            np.save(scratch / f"{name}.npy", array)
+            if name == "crops":
+                write_stack(scratch / CROPS, array)
+            else:
+                np.save(scratch / f"{name}.npy", array)
 
 
 def write_cache(cache: Path, n: int = 4, side: int = 12) -> pd.DataFrame:
@@ -169,7 +172,7 @@ class TestMaking:
         folder = clip_folder(tmp_path, "toy/s0/c1")
         assert input_path(folder, few).is_file()
         indices = [int(t) for t in sample_indices(3, 5)]
-        whole = grey_frames(FrameReader(folder / "crops.npy"), folder.load("landmarks.npy"), indices)
+        whole = grey_frames(open_stack(folder / "crops.mkv"), folder.load("landmarks.npy"), indices)
         torch.testing.assert_close(data.inputs["frames"][1].mean(dim=(1, 2, 3)), torch.tensor(whole.mean(axis=(1, 2))))
 
     def test_a_name_is_the_input_under_its_default_settings(self, manifest: pd.DataFrame, tmp_path: Path) -> None:
@@ -184,8 +187,8 @@ class TestMaking:
         assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == times
 
     def test_what_cannot_be_made_names_clip_and_input(self, manifest: pd.DataFrame, tmp_path: Path) -> None:
-        overwrite(clip_folder(tmp_path, "toy/s0/c1"), "crops.npy", np.zeros((3, 4), np.uint8))
-        with pytest.raises(ToolkitError, match=r"toy/s0/c1: frames cannot be made"):
+        overwrite(clip_folder(tmp_path, "toy/s0/c1"), "crops.mkv", b"no video")
+        with pytest.raises(ToolkitError, match=r"s0/c1/crops\.mkv is no whole stack of pictures"):
             load_clips(manifest, tmp_path, ["frames"], ("a",), None, size=16)
 
     def test_a_stage_that_is_missing_is_told(self, manifest: pd.DataFrame, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from preprocessing.video import Frame, FrameReport, FrameSource, image_sequence
 Write = Callable[..., Path]
 FACES = FaceSettings(size=64, landmark_frames=4, check_every=3)
 FLOW = FlowSettings()
-FILES = {"crops.npy", "transforms.npy", "landmarks.npy", "flow.npy", RECORD}
+FILES = {"crops.mkv", "transforms.npy", "landmarks.npy", "flow.npy", RECORD}
 
 
 class Counting:
@@ -130,7 +130,7 @@ class TestArtefacts:
         key = process_clip(clip, folder, FACES, FLOW, landmarker)
         assert {path.name for path in folder.folder.iterdir()} == FILES
         expected = {
-            "crops.npy": ((7, 64, 64, 3), np.uint8),
+            "crops.mkv": ((7, 64, 64, 3), np.uint8),
             "transforms.npy": ((7, 2, 3), np.float64),
             "landmarks.npy": ((68, 2), np.float32),
             "flow.npy": ((7, 32, 32, 2), np.float16),
@@ -150,7 +150,7 @@ class TestArtefacts:
 
     def test_a_still_clip_stays_still(self, images: Path, folder: ClipFolder, landmarker: GivenLandmarker) -> None:
         process_clip(clip_of(images), folder, FACES, FLOW, landmarker)
-        crops = folder.load("crops.npy")
+        crops = folder.load("crops.mkv")
         assert len(np.unique(crops.reshape(len(crops), -1), axis=0)) == 1
         assert np.abs(folder.load("flow.npy")).max() < 1e-3
         entry = folder.entry("faces")
@@ -193,7 +193,7 @@ class TestArtefacts:
             folder = ClipFolder(tmp_path / f"cache{stabilise}")
             settings = FaceSettings(size=96, stabilise=stabilise)
             process_clip(clip, folder, settings, FLOW, landmarker)
-            crops = folder.load("crops.npy").astype(float)
+            crops = folder.load("crops.mkv").astype(float)
             change[stabilise] = np.abs(crops[-1] - crops[0])[10:-10, 10:-10].mean()
             head_motion = folder.entry("faces").result["head_motion"]  # type: ignore[union-attr]
             scale = alignment.scale_of(folder.load("transforms.npy")[0])
@@ -239,7 +239,7 @@ class TestRejections:
 
     def test_three_frames_are_enough(self, images: Path, folder: ClipFolder, landmarker: GivenLandmarker) -> None:
         process_clip(clip_of(images, onset=7), folder, FACES, FLOW, landmarker)
-        assert len(folder.load("crops.npy")) == 3
+        assert len(folder.load("crops.mkv")) == 3
 
     def test_an_onset_behind_the_end(self, images: Path, folder: ClipFolder, landmarker: GivenLandmarker) -> None:
         assert self.code(clip_of(images, onset=99), folder, landmarker) == "too_short"
@@ -311,7 +311,7 @@ class TestRejections:
     ) -> None:
         (images / "img9.bmp").write_bytes(b"BM")
         process_clip(clip_of(images, offset=7), folder, FACES, FLOW, landmarker)
-        assert len(folder.load("crops.npy")) == 8
+        assert len(folder.load("crops.mkv")) == 8
 
     def test_missing_frames_are_found_before_any_work(
         self, images: Path, folder: ClipFolder, landmarker: GivenLandmarker
@@ -365,7 +365,7 @@ class TestFreshness:
 
     def test_a_face_setting_redoes_both(self, clip: Clip, folder: ClipFolder, landmarker: GivenLandmarker) -> None:
         process_clip(clip, folder, FaceSettings(size=96), FLOW, landmarker)
-        assert folder.load("crops.npy").shape == (10, 96, 96, 3)
+        assert folder.load("crops.mkv").shape == (10, 96, 96, 3)
         assert folder.load("flow.npy").shape == (10, 48, 48, 2)
         assert len(decoded(clip)) == 20
 
@@ -377,10 +377,10 @@ class TestFreshness:
         data[len(data) // 2 + 3 * 160] ^= 128  # in the middle of the face
         (images / "img5.bmp").write_bytes(data)
         process_clip(clip_of(images, offset=9), folder, FACES, FLOW, landmarker)
-        assert contents(folder)["crops.npy"] != before["crops.npy"]
+        assert contents(folder)["crops.mkv"] != before["crops.mkv"]
         assert json.loads(before[RECORD])["input"] != json.loads((folder / RECORD).read_text())["input"]
 
-    @pytest.mark.parametrize("name", ["crops.npy", "landmarks.npy", "flow.npy", RECORD])
+    @pytest.mark.parametrize("name", ["crops.mkv", "landmarks.npy", "flow.npy", RECORD])
     def test_a_lost_file_is_made_again(
         self, clip: Clip, folder: ClipFolder, landmarker: GivenLandmarker, name: str
     ) -> None:

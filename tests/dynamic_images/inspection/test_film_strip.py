@@ -27,7 +27,7 @@ def test_every_frame_is_in_its_cell(long_clip: ClipFolder, tmp_path: Path) -> No
     write_film_strips(long_clip, tmp_path / "strips")
     strips = [np.asarray(Image.open(tmp_path / "strips" / f"{k}.jpg")) for k in (0, 1)]
     assert [s.shape for s in strips] == [(8 * SIDE, COLUMNS * SIDE, 3), (2 * SIDE, COLUMNS * SIDE, 3)]
-    crops = long_clip.load("crops.npy")
+    crops = long_clip.load("crops.mkv")
     for t in (0, 9, FRAMES - 1, FRAMES, N_FRAMES - 1):
         y, x = t % FRAMES // COLUMNS * SIDE, t % COLUMNS * SIDE
         cell = strips[t // FRAMES][y : y + SIDE, x : x + SIDE].astype(float)

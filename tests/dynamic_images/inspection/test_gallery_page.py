@@ -18,6 +18,7 @@ from preprocessing.artefacts.clip_folder import clip_folder
 from preprocessing.artefacts.manifest import read_manifest, write_manifest
 from preprocessing.artefacts.plain import plain
 from preprocessing.artefacts.record import Entry
+from preprocessing.artefacts.stacks import read_stack
 
 Visit = Callable[..., Any]
 TITLES = {"temporal_ranked": "TRDI", "motion_intensity": "MIDI"}
@@ -131,7 +132,7 @@ def test_frames_are_drawn_where_they_are_said_to_be(gallery: Path, visit: Visit)
     """The picture of frame t is the crop t: compared in the page's own pixels."""
     page = visit(gallery)
     page.locator(".clip .open").first.click()
-    crops = np.load(gallery.parent / "clips/sub01/a/crops.npy")
+    crops = read_stack(gallery.parent / "clips/sub01/a/crops.mkv")
     for t in (0, 5):
         page.get_by_label("Frame", exact=True).fill(str(t))
         painted(page)

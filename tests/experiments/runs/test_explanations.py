@@ -25,6 +25,7 @@ from fusion_net.inputs import ClipTensors
 from preprocessing.artefacts.clip_folder import clip_folder
 from preprocessing.artefacts.files import digest
 from preprocessing.artefacts.record import Entry
+from preprocessing.artefacts.stacks import CROPS, write_stack
 from preprocessing.errors import ToolkitError, UsageError
 
 
@@ -37,7 +38,7 @@ def faces(tmp_path_factory: pytest.TempPathFactory, toy_cache: Path, toy_data: C
         folder = clip_folder(cache, clip_id)
         with folder.writing("faces", Entry("faces key", {})) as scratch:
             np.save(scratch / "landmarks.npy", (drawn_face.points * scale).astype(np.float32))
-            np.save(scratch / "crops.npy", np.full((5, 24, 24, 3), 128, np.uint8))
+            write_stack(scratch / CROPS, np.full((5, 24, 24, 3), 128, np.uint8))
     return cache
 
 
