@@ -34,7 +34,7 @@ from experiments.scoring.protocols import find_protocol
 from experiments.scoring.statistics import Interval, bootstraps, mean_interval
 from fusion_net.fit import FitSettings
 from fusion_net.inputs import ClipTensors, resize
-from fusion_net.models import AFN, AFNSettings
+from fusion_net.models import AFN, AFNSettings, name_of
 from preprocessing.artefacts.clip_folder import clip_folder
 from preprocessing.artefacts.manifest import read_manifest
 
@@ -117,7 +117,9 @@ def timing_table(data: ClipTensors) -> tuple[list[str], dict[str, pd.Series]]:
         one = replace(data, inputs={use[0].name: data.inputs[name]})
         lines.append(f"linear SVM on {name}: UF1 {_shown(_uf1(answers(one, ImageSVM('image_svm', settings, use))))}")
     for pair in (AFN_PAIR, TIMED_PAIR):
-        network = Network("afn", AFNSettings(), AFN.uses(AFNSettings()), AFN, FitSettings(epochs=EPOCHS, device="cpu"))
+        network = Network(
+            name_of(AFN), AFNSettings(), AFN.uses(AFNSettings()), AFN, FitSettings(epochs=EPOCHS, device="cpu")
+        )
         table = answers(under_names(data, pair), network)
         gate = next(name for name in table.columns if name.startswith("gate") and "temporal" in name)
         gates[" + ".join(pair)] = table[gate]
