@@ -209,6 +209,40 @@ def inspect(
     out.print(f"{page}")
 
 
+@app.command()
+@guarded_command
+def limits(
+    folder: Annotated[Path, typer.Argument(help="Recordings of people at rest, or photographs.", metavar="FOLDER")],
+    people: Annotated[Path | None, typer.Option(help="Who is at rest where; default people.csv in the folder.")] = None,
+    to: Annotated[Path, typer.Option("--out", help="Folder of the page and the tables.")] = Path("runs/limits"),
+    clips: Annotated[int, typer.Option(min=1, help="Clips of each size and condition.")] = 5,
+    fps: Annotated[float | None, typer.Option(min=5, help="Frames per second that clips pretend.")] = None,
+    only: Annotated[list[str] | None, typer.Option("--person", help="Only this person. Repeatable.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed, other expressions.")] = 0,
+    jobs: Jobs = 0,
+) -> None:
+    """The smallest movements that this camera, light, codec and face can show: painted, recorded again, measured."""
+    from experiments import limits as measured
+    from experiments.pages.limits import PAGE, TABLE, TRIALS, render
+    from preprocessing.artefacts.files import write_text
+    from preprocessing.pipeline import FaceSettings
+    from preprocessing.synthetic.sitters import load_sitter, rests_below
+
+    rests = {rest.person: rest for rest in rests_below(folder, people) if not only or rest.person in only}
+    if not rests:
+        raise UsageError(f"{folder} has nobody called {', '.join(only or ())}: leave --person out to see who there is")
+    landmarker = FaceSettings().landmarker()
+    sitters = [load_sitter(rest, landmarker) for rest in rests.values()]
+    settings = measured.LimitSettings(clips=clips, fps=fps, seed=seed)
+    with show("painting, recording, measuring") as step:
+        found = measured.trials(sitters, settings, jobs=jobs, step=step)
+    write_text(to / TRIALS, found.to_csv(index=False, lineterminator="\n"))
+    write_text(to / TABLE, measured.summary(found).to_csv(index=False, lineterminator="\n"))
+    sizes = ", ".join(f"{size:g}" for size in settings.amplitudes)
+    write_text(to / PAGE, render(found, f"Largest displacements of {sizes} px on {', '.join(rests)}"))
+    out.print(f"{to / PAGE}")
+
+
 @app.command("motion-truth")
 @guarded_command
 def motion_truth(

@@ -11,7 +11,7 @@ from preprocessing.errors import ClipRejectedError
 from preprocessing.recordings.decoding import opened
 
 SPENT = 0.1
-"""Bits per pixel and frame below which a remark is made. A rule of thumb, ours: how much a recording can lose depends on
+"""Bits per pixel and frame below which a remark is made. A rule of thumb, ours: how much a recording loses depends on
 face, light and encoder, and `mer limits` measures it."""
 PREDICTS = frozenset({"h264", "hevc", "av1", "vp8", "vp9", "mpeg1video", "mpeg2video", "mpeg4", "msmpeg4v3", "wmv3"})
 """Codecs that describe a frame by what changed since another one."""

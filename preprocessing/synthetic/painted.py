@@ -159,9 +159,12 @@ def _paint_person(
 
 
 def paint_clip(
-    sitter: Sitter, settings: PaintSettings, clip: int, emotion: str
+    sitter: Sitter, settings: PaintSettings, clip: int, emotion: str, peak: float | None = None
 ) -> tuple[Truth, Iterator[NDArray[np.uint8]], float]:
-    """The truth of one clip, its frames (H, W, 3) uint8 before encoding, and frames per second."""
+    """The truth of one clip, its frames (H, W, 3) uint8 before encoding, and frames per second.
+
+    ``peak`` is the largest displacement as a share of the eye distance, in place of one that is drawn.
+    """
     rngs = [stream_of(settings.seed, _number(sitter.person), clip, part) for part in range(3)]
     fps = settings.fps or (STILL_FPS if sitter.is_still else sitter.fps or STILL_FPS)
     length = max(FEWEST, round(rngs[0].uniform(*SECONDS) * fps))
@@ -169,7 +172,8 @@ def paint_clip(
     n = offset + 1 + settings.tail
     mixture = draw_mixture(emotion, rngs[0])
     curves = mixture_curves(mixture, n, onset, offset, rngs[0])
-    peak = settings.intensity * rngs[0].uniform(*PEAK) * sitter.scale
+    drawn = rngs[0].uniform(*PEAK)
+    reach = settings.intensity * (drawn if peak is None else peak) * sitter.scale
     places = _there_and_back(len(sitter.frames), n, int(rngs[1].integers(len(sitter.frames))))
     truth = truth_of(
         sitter,
@@ -179,7 +183,7 @@ def paint_clip(
         (onset, offset),
         mixture,
         curves,
-        peak,
+        reach,
         _poses(sitter, settings, places, rngs[1]),
         np.zeros(n),
     )
