@@ -38,7 +38,7 @@ from fusion_net.models import AFN, AFNSettings, name_of
 from preprocessing.artefacts.clip_folder import clip_folder
 from preprocessing.artefacts.manifest import read_manifest
 
-RULES: Mapping[str, tuple[str, dict[str, str]]] = {
+RULES: Mapping[str, tuple[str, dict[str, Any]]] = {
     "TRDI, harmonic": ("temporal_ranked", {"weights": "harmonic"}),
     "TRDI, linear": ("temporal_ranked", {"weights": "linear"}),
     "MIDI, linear": ("motion_intensity", {"intensity_weights": "linear"}),
