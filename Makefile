@@ -17,7 +17,7 @@ READY := .venv/.ready
 ROOT_OPTION := $(if $(ROOT),--root "$(ROOT)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check dataset train final inspect bench lint test test-all test-faults smoke clean
+.PHONY: help setup check dataset train final weights inspect bench lint test test-all test-faults smoke clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -43,6 +43,9 @@ train: $(READY) ## leave-one-subject-out MODEL on DATASET, with its report
 
 final: $(READY) ## that, then a model of everybody to use: runs/DATASET-MODEL/model
 	$(BIN)/mer train $(DATASET) --model $(MODEL) $(ROOT_OPTION) --final $(ARGS)
+
+weights: $(READY) ## the shipped weights again, from nothing: runs/weights
+	$(BIN)/mer weights $(ARGS)
 
 inspect: $(READY) ## contact sheets and the page of DATASET
 	$(BIN)/mer inspect $(DATASET) $(ROOT_OPTION) $(ARGS)

@@ -37,6 +37,7 @@ from experiments.options import (
     workplace,
 )
 from experiments.stream_commands import streams, synth_streams
+from experiments.weights_command import weights
 from preprocessing.errors import UsageError
 
 app = typer.Typer(
@@ -48,6 +49,7 @@ app = typer.Typer(
 app.command()(synth_streams)
 app.command()(streams)
 app.command()(leaderboard)
+app.command()(weights)
 
 
 @app.command()
@@ -370,8 +372,15 @@ def explain(run: RunFolder, cache: Cache = None, jobs: Jobs = 0) -> None:
 @app.command()
 @guarded_command
 def predict(
-    videos: Annotated[list[Path], typer.Argument(help="Video files, folders of images, or folders of both.")],
-    model: Annotated[Path, typer.Option(help="Folder of a model: what `mer train --final` wrote.")],
+    videos: Annotated[
+        list[Path], typer.Argument(help="Video files, folders of images, or folders of both; or streams, with --root.")
+    ],
+    model: Annotated[
+        Path | None, typer.Option(help="Folder of a model that `mer train --final` wrote; without it, shipped weights.")
+    ] = None,
+    root: Annotated[
+        Path | None, typer.Option(help="With `mer predict streams`: the table of u, v, strain images.")
+    ] = None,
     to: Annotated[Path, typer.Option("--out", help="Folder of the answers and artefacts.")] = Path("runs/predict"),
     spot: Annotated[bool, typer.Option("--spot", help="Look for candidates in long videos (experimental).")] = False,
     fps: Annotated[
@@ -386,8 +395,20 @@ def predict(
     """Apply a trained model to videos of your own: a table, a JSON file and a page."""
     from dynamic_images.spotting.motion_curve import SpotSettings
     from experiments import prediction
+    from fusion_net.models.motion_net import shipped
 
+    if model is None:
+        model = shipped("3")
+        err.print("shipped weights, trained on made-up motion alone: see docs/weights.md", style="yellow")
     existing(model, "the folder of a model: what `mer train --final` wrote", folder=True)
+    if root is not None:
+        from experiments.stream_predictions import TABLE, check_words, predict_streams
+
+        check_words(videos)
+        answers = predict_streams(existing(root, "a table of images"), model, to, jobs)
+        out.print(f"{len(answers)} clips")
+        out.print(f"{to / TABLE}")
+        return
     if landmark_model is not None:
         existing(landmark_model, "a dlib 68-point predictor")
     search = SpotSettings() if spot else None

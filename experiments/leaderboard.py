@@ -166,7 +166,7 @@ def read_recipe(path: Path | None, quick: bool = False) -> Recipe:
         UsageError: no such file, an unknown key, a value that cannot be.
     """
     if path is None:
-        text = (files("experiments") / "configs" / f"leaderboard{'-quick' if quick else ''}.toml").read_text("utf-8")
+        text = (files("experiments") / "recipes" / f"leaderboard{'-quick' if quick else ''}.toml").read_text("utf-8")
         where = "the shipped recipe"
     else:
         text, where = path.read_text("utf-8"), str(path)
@@ -212,7 +212,7 @@ def read(folder: Path) -> pd.DataFrame:
 
 def claims() -> pd.DataFrame:
     """What papers print for these systems, with its source and what is known of the rule by which it was chosen."""
-    text = (files("experiments") / "configs" / CLAIMS).read_text("utf-8")
+    text = (files("experiments") / "recipes" / CLAIMS).read_text("utf-8")
     return pd.DataFrame(parse_toml(text, CLAIMS)["claims"])
 
 

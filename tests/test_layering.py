@@ -194,6 +194,7 @@ def test_generic_code_names_no_model_and_no_input() -> None:
             "dynamic_images/",
             "fusion_net/models/",
             "experiments/options.py",
+            "experiments/stream_predictions.py",
         ),
     }
     found = []

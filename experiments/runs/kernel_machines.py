@@ -142,8 +142,9 @@ class ImageSVM(Estimator):
 
     @classmethod
     def variants(cls, settings: ImageSVMSettings, inputs: Sequence[InputUse]) -> dict[str, dict[str, Any]]:
-        """The settings as they are, then every kernel, and the linear one on images as they are."""
-        kernels: dict[str, dict[str, Any]] = {name: {"kernels": (name,)} for name in ALL_KERNELS}
+        """The settings as they are, then every other kernel, and the linear one on images as they are."""
+        others = [name for name in ALL_KERNELS if (name,) != settings.kernels]
+        kernels: dict[str, dict[str, Any]] = {name: {"kernels": (name,)} for name in others}
         return {"full": {}, **kernels, "linear, zero kept": {"kernels": ("linear",), "zero": "keep"}}
 
     @property

@@ -13,6 +13,7 @@ from fusion_net.models.dianet import DIANet
 from fusion_net.models.fdp.network import FDP, FDPSettings
 from fusion_net.models.fmanet import FMANet
 from fusion_net.models.htnet import HTNet
+from fusion_net.models.motion_net import MotionNet
 from fusion_net.models.off_apexnet import OffApexNet
 from fusion_net.models.skd_tstsan import SKDTSTSAN
 from fusion_net.models.ststnet import STSTNet
@@ -65,6 +66,7 @@ MODELS: Registry[type[Model]] = Registry(
         "off_apexnet": OffApexNet,
         "htnet": HTNet,
         "causalnet": CausalNet,
+        "motion_net": MotionNet,
     },
     reserved=RESERVED,
 )

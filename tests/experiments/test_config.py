@@ -95,7 +95,7 @@ def test_every_section_refuses_a_key_that_it_does_not_have(name: str) -> None:
     ("change", "said"),
     [
         ("flwo.method=dis", "no section 'flwo'; did you mean flow"),
-        ("nothing_like_it.a=1", "no section 'nothing_like_it'; there are corpus, data"),
+        ("zzzzz.a=1", "no section 'zzzzz'; there are corpus, data"),
         ("fit.augment.mirorr=1", r"fit\.augment has no 'mirorr'; did you mean mirror"),
         ("fit.epochs=many", r"fit\.epochs = 'many', wanted a whole number"),
         ("fit.epochs=2.5", r"fit\.epochs = 2\.5, wanted a whole number"),
