@@ -83,8 +83,7 @@ ClusterAddress = Annotated[
 Model = Annotated[
     str,
     typer.Option(
-        help="A network (afn, fdp, dianet …, docs/systems.md), a plain system (svm, image_svm, mean_kernel, hoof, "
-        "mdmo, lbp_top), a baseline (majority …), or yours."
+        help="A network (afn, dianet …), a plain system (svm, mdmo …) or a baseline; docs/systems.md.",
     ),
 ]
 Null = Annotated[bool, typer.Option("--null", help="Synthetic corpus whose labels carry no information.")]

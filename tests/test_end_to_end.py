@@ -213,11 +213,13 @@ def test_a_second_model_and_the_comparison_of_both(small: Path) -> None:
 
 
 def test_report_writes_the_same_page_again(small: Path) -> None:
+    """But for its last line, a key that also covers the clips' records, to which other commands have added since."""
     page = small / "runs/synthetic-afn/report.html"
     before = page.read_bytes()
     page.unlink()
     assert mer(small, "report", "runs/synthetic-afn") == "runs/synthetic-afn/report.html\n"
-    assert page.read_bytes() == before
+    last = b"<!-- made from"
+    assert page.read_bytes().rpartition(last)[0] == before.rpartition(last)[0] != b""
 
 
 def test_a_corpus_that_is_given_is_only_read(small: Path, tmp_path: Path) -> None:

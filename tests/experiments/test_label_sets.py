@@ -12,6 +12,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from experiments import options
 from experiments.cli import app
 from experiments.runs.classical import SVMSettings
 from experiments.runs.folds import class_list, data_digest, pooled_answers, train_fold
@@ -121,7 +122,7 @@ CELLS = ("4+7", "L12", "12B+4", "R14", "ref(4)+12", None)
 @pytest.fixture(autouse=True)
 def _somewhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(options.out, "_width", 200)  # COLUMNS is read once, when whatever imports it first
 
 
 def mer(*words: str, code: int = 0) -> str:

@@ -47,8 +47,8 @@ def gallery(tmp_path_factory: pytest.TempPathFactory, make_clip: Any, store_clip
 
 
 def listed(page: Any) -> list[str]:
-    """Names of the visible clips, in order."""
-    return [text.rsplit("/", 1)[1] for text in page.locator(".clip:visible b").all_inner_texts()]
+    """Names of the visible clips, in order; what is just being drawn has no inner text yet, but its own."""
+    return [text.strip().rsplit("/", 1)[1] for text in page.locator(".clip:visible b").all_text_contents()]
 
 
 def painted(page: Any) -> None:
