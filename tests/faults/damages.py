@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.faults.machine import Tally
@@ -125,6 +125,11 @@ def damage(world: World, scratch: Path, number: int, seed: int) -> Tally:
     rng, tally, done = random.Random(f"damages {seed}"), Tally(), 0
     verifies = "--verify" in world.machine.run(world.right, "dataset", "--help")[1]
     rounds = [one for one in ROUNDS if (world.trained or one.early) and (verifies or VERIFY not in one.commands)]
+    if world.trained:  # what is right was inspected too: an input that only pages show is taken away, and made by them
+        rounds = [
+            replace(one, commands=(*one.commands, ("inspect", ()))) if one.files is of_each_clip else one
+            for one in rounds
+        ]
     folders: dict[bool, Path] = {}
     while done < number:
         for one in rounds:
