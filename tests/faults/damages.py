@@ -190,7 +190,8 @@ class Game:
                 self.tally.add("refused in a sentence", len(names))
                 self._no_dead_end(names, command)
                 return
-            wrong = self._wrong(command == "other")
+            unfinished = command != "inspect" and self.round.commands[-1][0] == "inspect"
+            wrong = [] if unfinished else self._wrong(command == "other")
             if code != 0 or wrong:
                 self._silent(
                     [n for n in names if n in wrong] or names, f"then {command}: rc {code}, {wrong[:3]} differ"
